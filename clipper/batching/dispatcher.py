@@ -1,0 +1,395 @@
+"""One dispatcher for each replica: takes batches from the model's queue and sends them.
+
+The dispatcher is driven by events (work was queued, a credit came, a reply came, a timer fired);
+every event ends in `pump`, the only place that sends. It decides with pure objects: the
+batch-size policy, the latency model, the queue. All of it belongs to the event loop's thread.
+
+When is a second batch sent while one is being computed? Just before the first is expected to be
+done, or at once when the queue fills a batch: earlier would only freeze its contents, and what
+arrives meanwhile would have to wait one batch longer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from clipper.batching.latency import LatencyModel
+from clipper.batching.policy import BatchObservation, BatchSizePolicy
+from clipper.batching.queue import ModelQueue
+from clipper.batching.task import PredictTask
+from clipper.clock import Cancellable, Clock
+from clipper.datatypes import DefaultReason
+
+
+class BatchResult(Protocol):
+    """A replica's answer to one batch."""
+
+    outputs: Sequence[bytes]
+    errors: dict[int, str]
+    queue_s: float
+    compute_s: float
+
+
+class ReplicaPort(Protocol):
+    """What a dispatcher needs of a replica; `replicas.replica.Replica` is the real one."""
+
+    credits: int
+    holds_credits: bool
+    """Whether unused credits may be kept (one frontend) or must be given back (several)."""
+
+    def send_batch(
+        self,
+        inputs: list[bytes],
+        budgets_s: list[float],
+        generation: int,
+        demand: tuple[int, float] | None,
+    ) -> int:
+        """Send a batch, use one credit, return the batch id."""
+
+    def send_demand(self, queries: int, head_budget_s: float) -> None:
+        """Ask for a credit."""
+
+    def return_credits(self) -> None:
+        """Give every unused credit back."""
+
+
+class TaskSink(Protocol):
+    """Where outcomes go; the task executor is the real one."""
+
+    def completed(self, task: PredictTask, text: bytes) -> None:
+        """The replica answered."""
+
+    def failed(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+        """No replica will answer."""
+
+
+class DispatchObserver(Protocol):
+    """Where measurements go; the metrics are the real one."""
+
+    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
+        """A batch left."""
+
+    def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
+        """A batch came back."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DispatchSettings:
+    """Limits of batching. Times in seconds."""
+
+    max_batch_bytes: int = 16 << 20
+    """Inputs of one batch together; a single larger input still goes, alone."""
+    batch_wait_s: float = 0.0
+    """How long an idle replica waits for a fuller batch (paper §4.3.2)."""
+    objective_share: float = 0.4
+    """Share of the tightest SLO that one batch may take: a query waits behind at most one batch
+    and part of another, so 0.4 leaves room for two and a half."""
+    late_factor: float = 3.0
+    """A batch later than this many times its prediction stops the replica from being fed."""
+    late_floor_s: float = 0.05
+    """Nothing is late before this, whatever the prediction."""
+
+
+class _Outstanding:
+    __slots__ = ("alone", "due_s", "full", "late_timer", "sent_s", "tasks")
+
+    def __init__(self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool) -> None:
+        self.tasks = tasks
+        self.sent_s = sent_s
+        self.due_s = due_s
+        self.full = full
+        self.alone = len(tasks) == 1 and tasks[0].runs_alone
+        self.late_timer: Cancellable | None = None
+
+
+class Dispatcher:
+    """Feeds one replica from the queue of its model version."""
+
+    def __init__(
+        self,
+        replica: ReplicaPort,
+        queue: ModelQueue,
+        policy: BatchSizePolicy,
+        lane: DispatcherLane,
+    ) -> None:
+        self.replica = replica
+        self.policy = policy
+        self.latency = LatencyModel()
+        self.suspect = False
+        self.draining = False
+        self._queue = queue
+        self._lane = lane
+        self._clock = lane.clock
+        self._settings = lane.settings
+        self._outstanding: dict[int, _Outstanding] = {}
+        self._wake: Cancellable | None = None
+        self._wake_s = float("inf")
+        self._demanded_s = float("inf")
+        self._closed = False
+
+    @property
+    def outstanding(self) -> int:
+        """Batches sent and not yet answered."""
+        return len(self._outstanding)
+
+    @property
+    def can_send(self) -> bool:
+        """Whether a batch could leave now, were there one."""
+        return (
+            self.replica.credits > 0
+            and not (self.suspect or self.draining or self._closed)
+            and not any(batch.alone for batch in self._outstanding.values())
+        )
+
+    def pump(self) -> None:
+        """Send the next batch if there is one and it is time; otherwise arrange to be called."""
+        if self._closed:
+            return
+        if self.can_send:
+            wait_s = self._wait_s()
+            if wait_s > 0:
+                self._wake_in(wait_s)
+            else:
+                self._send_next()
+        self._signal()
+
+    def batch_answered(self, batch_id: int, result: BatchResult) -> None:
+        """Take a reply: hand out the outputs, learn, send the next batch."""
+        batch = self._outstanding.pop(batch_id, None)
+        if batch is None:
+            return
+        self._cancel_late(batch)
+        now_s = self._clock.now()
+        latency_s = max(0.0, now_s - batch.sent_s - result.queue_s)
+        size = len(batch.tasks)
+        self.latency.observe(size, latency_s)
+        self.policy.observe(
+            BatchObservation(size, batch.full, latency_s, self._lane.objective_s)
+        )
+        self._lane.observer.answered(size, result, now_s - batch.sent_s)
+        self.suspect = False
+        self.pump()
+        sink = self._lane.sink
+        for index, task in enumerate(batch.tasks):
+            error = result.errors.get(index) if result.errors else None
+            if error is None:
+                sink.completed(task, result.outputs[index])
+            else:
+                sink.failed(task, DefaultReason.MODEL_ERROR, error)
+
+    def close(self) -> None:
+        """The replica is gone: put its batches back, so that no query is lost with it.
+
+        Only the batch that was being computed counts as a loss for its tasks; the one that waited
+        behind it cannot have been the cause.
+        """
+        self._closed = True
+        self._cancel_wake()
+        batches = sorted(self._outstanding.values(), key=lambda batch: batch.sent_s)
+        self._outstanding.clear()
+        for position, batch in enumerate(batches):
+            self._cancel_late(batch)
+            for task in batch.tasks:
+                self._put_back(task, lost=position == 0, alone=batch.alone)
+
+    def _put_back(self, task: PredictTask, lost: bool, alone: bool) -> None:
+        if task.settled or task.queued:
+            return
+        if lost and alone:
+            self._lane.sink.failed(
+                task,
+                DefaultReason.MODEL_ERROR,
+                f"the model container died {task.losses + 1} times while computing this input",
+            )
+            return
+        task.losses += lost
+        if task.refresh():
+            self._queue.put(task, self._clock.now())
+        else:
+            self._lane.sink.failed(task, DefaultReason.SLO, "")
+
+    def _wait_s(self) -> float:
+        """Return how long it is better to wait before the next batch leaves."""
+        queued = len(self._queue)
+        if queued == 0 or queued >= self.policy.cap or not self.replica.holds_credits:
+            return 0.0
+        now_s = self._clock.now()
+        if self._outstanding:
+            if not self.latency.trained:
+                return 0.0
+            due_s = max(batch.due_s for batch in self._outstanding.values())
+            return due_s - self._lead_s() - now_s
+        head = self._queue.head()
+        if head is None or not self._settings.batch_wait_s:
+            return 0.0
+        return head.enqueued_s + self._settings.batch_wait_s - now_s
+
+    def _lead_s(self) -> float:
+        """Return how long before the end of one batch the next should leave."""
+        return 0.0005 + 0.1 * self.latency.predict_s(1)
+
+    def _send_next(self) -> None:
+        now_s = self._clock.now()
+        planned = min(self.policy.cap, len(self._queue))
+        behind_s = max((b.due_s - now_s for b in self._outstanding.values()), default=0.0)
+        finish_s = now_s + max(0.0, behind_s) + self.latency.predict_s(planned)
+        tasks = self._take(now_s, finish_s)
+        if not tasks:
+            return
+        queue = self._queue
+        head = queue.head() if not self.replica.holds_credits else None
+        demand = (len(queue), head.deadline_s - now_s) if head is not None else None
+        self._demanded_s = head.deadline_s if head is not None else float("inf")
+        slacks_s = [task.deadline_s - now_s for task in tasks]
+        batch_id = self.replica.send_batch(
+            [task.input for task in tasks], slacks_s, self._lane.generation, demand
+        )
+        batch = _Outstanding(tasks, now_s, finish_s, len(tasks) >= self.policy.cap)
+        self._outstanding[batch_id] = batch
+        self._watch(batch, finish_s - now_s)
+        self._lane.observer.sent(
+            [now_s - task.enqueued_s for task in tasks], slacks_s, self.policy.cap
+        )
+        if len(queue):
+            self._lane.wake()
+
+    def _take(self, now_s: float, finish_s: float) -> list[PredictTask]:
+        """Pop a batch, giving up on queries that it could not answer in time.
+
+        An idle replica takes the first task whatever the prediction says: a pessimistic model of
+        the latency would otherwise lock the replica out for ever (design decision 6).
+        """
+        tasks: list[PredictTask] = []
+        room = self._settings.max_batch_bytes
+        queue = self._queue
+        while len(tasks) < self.policy.cap:
+            task = queue.pop()
+            if task is None:
+                break
+            probe = not tasks and not self._outstanding
+            if task.deadline_s < finish_s and not probe and not self._keep(task, finish_s):
+                continue
+            if tasks and (len(task.input) > room or task.runs_alone):
+                queue.put(task, now_s)
+                break
+            if task.runs_alone and self._outstanding:
+                queue.put(task, now_s)
+                break
+            tasks.append(task)
+            room -= len(task.input)
+            if task.runs_alone:
+                break
+        return tasks
+
+    def _keep(self, task: PredictTask, finish_s: float) -> bool:
+        """Give up the waiters that cannot wait; True when others still can."""
+        task.give_up_before(finish_s)
+        if task.refresh():
+            return True
+        self._lane.sink.failed(task, DefaultReason.SLO, "")
+        return False
+
+    def _watch(self, batch: _Outstanding, predicted_s: float) -> None:
+        if not self.latency.trained:
+            return
+        delay_s = max(self._settings.late_factor * predicted_s, self._settings.late_floor_s)
+        batch.late_timer = self._clock.call_later(delay_s, lambda: self._late(batch))
+
+    def _late(self, batch: _Outstanding) -> None:
+        """Stop feeding the replica; offer its queries to the others while they can be in time."""
+        batch.late_timer = None
+        self.suspect = True
+        if not self._lane.has_other(self):
+            return
+        for task in batch.tasks:
+            if not task.settled and not task.queued and task.refresh():
+                self._queue.put(task, self._clock.now())
+        self._lane.wake()
+
+    def _signal(self) -> None:
+        """With several frontends on one replica: ask for credits, or give unused ones back."""
+        if self.replica.holds_credits or self.draining:
+            return
+        head = self._queue.head()
+        if head is None or (self.replica.credits and not self.can_send):
+            self._demanded_s = float("inf")
+            if self.replica.credits:
+                self.replica.return_credits()
+        elif not self.replica.credits and head.deadline_s < self._demanded_s:
+            self._demanded_s = head.deadline_s
+            self.replica.send_demand(len(self._queue), head.deadline_s - self._clock.now())
+
+    def _wake_in(self, delay_s: float) -> None:
+        wake_s = self._clock.now() + delay_s
+        if self._wake is not None:
+            if self._wake_s <= wake_s:
+                return
+            self._wake.cancel()
+        self._wake_s = wake_s
+        self._wake = self._clock.call_later(delay_s, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.pump()
+
+    def _cancel_wake(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
+    @staticmethod
+    def _cancel_late(batch: _Outstanding) -> None:
+        if batch.late_timer is not None:
+            batch.late_timer.cancel()
+
+
+class DispatcherLane:
+    """All dispatchers of one model version: whom to wake when work arrives.
+
+    ``objective_s`` follows the tightest SLO of the applications that use the version.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: DispatchSettings,
+        sink: TaskSink,
+        observer: DispatchObserver,
+        generation: int,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.sink = sink
+        self.observer = observer
+        self.generation = generation
+        self.objective_s = 1.0
+        self.dispatchers: list[Dispatcher] = []
+        self._scheduled = False
+
+    def set_slo(self, slo_s: float) -> None:
+        """Steer batches to the tightest latency objective among the applications."""
+        self.objective_s = slo_s * self.settings.objective_share
+
+    def has_other(self, dispatcher: Dispatcher) -> bool:
+        """Whether another replica of this version is being fed."""
+        return any(
+            other is not dispatcher and not other.suspect and not other.draining
+            for other in self.dispatchers
+        )
+
+    def wake(self) -> None:
+        """Have a free replica look at the queue, once what runs now has queued all its work."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.clock.call_soon(self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._scheduled = False
+        free = [dispatcher for dispatcher in self.dispatchers if dispatcher.can_send]
+        if free:
+            min(free, key=lambda dispatcher: dispatcher.outstanding).pump()
+        for dispatcher in self.dispatchers:
+            if not dispatcher.replica.holds_credits:
+                dispatcher.pump()

@@ -1,0 +1,81 @@
+"""A prediction task: one input for one model version, and the queries that wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Protocol
+
+from clipper.datatypes import DefaultReason
+
+RUN_ALONE_LOSSES = 2
+"""After so many lost batches a task runs alone, so that it can harm nobody but itself."""
+
+
+class Waiter(Protocol):
+    """A query that waits for a task."""
+
+    done: bool
+    """The query has its answer or its default; it waits no more."""
+    deadline_s: float
+
+    def deliver(self, task: PredictTask) -> None:
+        """The task has its output (`task.output`)."""
+
+    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+        """The task will give this query no output in time."""
+
+
+class PredictTask:
+    """Mutable state of one computation; belongs to the event loop's thread.
+
+    ``deadline_s`` is the earliest deadline among the waiters that are still alive, as far as the
+    queue knows; `refresh` brings it up to date.
+    """
+
+    __slots__ = (
+        "cache_key",
+        "deadline_s",
+        "enqueued_s",
+        "input",
+        "losses",
+        "output",
+        "queued",
+        "settled",
+        "waiters",
+    )
+
+    def __init__(self, input_bytes: bytes, cache_key: Hashable | None, waiter: Waiter) -> None:
+        self.input = input_bytes
+        self.cache_key = cache_key
+        self.waiters = [waiter]
+        self.deadline_s = waiter.deadline_s
+        self.enqueued_s = 0.0
+        self.losses = 0
+        self.output: object = None
+        self.queued = False
+        self.settled = False
+        """It has its output or has failed: whatever arrives later changes nothing."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether any query still waits."""
+        return any(not waiter.done for waiter in self.waiters)
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether its batches were lost so often that it must be sent by itself."""
+        return self.losses >= RUN_ALONE_LOSSES
+
+    def refresh(self) -> bool:
+        """Recompute the deadline from the waiters that are alive; False when there are none."""
+        deadlines = [waiter.deadline_s for waiter in self.waiters if not waiter.done]
+        if not deadlines:
+            return False
+        self.deadline_s = min(deadlines)
+        return True
+
+    def give_up_before(self, time_s: float) -> None:
+        """Give every query its default that cannot wait until ``time_s``."""
+        for waiter in self.waiters:
+            if not waiter.done and waiter.deadline_s < time_s:
+                waiter.give_up(self, DefaultReason.SLO, "")

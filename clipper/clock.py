@@ -1,0 +1,44 @@
+"""Time as a parameter: components that wait take a `Clock`, so tests can own it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Cancellable(Protocol):
+    """A scheduled call."""
+
+    def cancel(self) -> None:
+        """Prevent the call; harmless when it already happened."""
+
+
+class Clock(Protocol):
+    """Monotonic seconds and delayed calls."""
+
+    def now(self) -> float:
+        """Return seconds since an arbitrary origin; never goes back."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Cancellable:
+        """Run ``callback`` once, about ``delay_s`` from now; it checks for itself if it is due."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` after what is running now has returned."""
+
+
+class LoopClock:
+    """The clock of a running event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.now = time.monotonic
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Cancellable:
+        """Run ``callback`` once after about ``delay_s`` (the loop may be 1 ms early)."""
+        return self._loop.call_later(delay_s, callback)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` in the loop's next iteration."""
+        self._loop.call_soon(callback)
