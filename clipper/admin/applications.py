@@ -1,0 +1,94 @@
+"""Client methods about applications and their links (spec §10.2, "Applications")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clipper.admin.names import canonical_input_type
+from clipper.admin.session import Session
+from clipper.datatypes import OnDefault
+from clipper.errors import ClipperException
+
+
+class ApplicationMethods(Session):
+    """Register, link, list and remove applications."""
+
+    def register_application(
+        self,
+        name: str,
+        input_type: str,
+        default_output: str,
+        slo_micros: int,
+        *,
+        on_default: str = OnDefault.OUTPUT,
+        isolate_cache: bool = False,
+        policy: str | None = None,
+    ) -> None:
+        """Register an application; ``/<name>/predict`` answers when this returns.
+
+        Args:
+            default_output: text returned when there is no prediction in time.
+            slo_micros: latency objective in microseconds.
+            on_default: ``output`` answers 200 with the default, ``error`` answers 503 or 504.
+            isolate_cache: share no cached predictions with other applications.
+            policy: name of the selection policy; None leaves it to the server.
+
+        Raises:
+            ClipperException: it exists already, or an argument is not valid.
+        """
+        if on_default not in tuple(OnDefault):
+            raise ClipperException(
+                f"Invalid on_default: {on_default}. Use one of: {', '.join(OnDefault)}"
+            )
+        additions: dict[str, object] = {"policy": policy} if policy is not None else {}
+        self._command(
+            "add_app",
+            name=name,
+            input_type=canonical_input_type(input_type),
+            default_output=default_output,
+            latency_slo_micros=slo_micros,
+            on_default=str(on_default),
+            isolate_cache=isolate_cache,
+            **additions,
+        )
+        self.logger.info(f"Application {name} was successfully registered")
+
+    def unregister_application(self, name: str) -> None:
+        """Remove an application with its links; ClipperException if there is none."""
+        self._command("delete_app", name=name)
+        self.logger.info(f"Application {name} was successfully unregistered")
+
+    def delete_application(self, name: str) -> None:
+        """Old name of `unregister_application`."""
+        self.logger.warning("Deprecated function, use unregister_application instead")
+        self.unregister_application(name)
+
+    def link_model_to_app(self, app_name: str, model_name: str) -> None:
+        """Send the application's queries to the model's current version.
+
+        Raises:
+            ClipperException: either is unknown, input types differ, or a model is linked already.
+        """
+        self._command("add_model_links", app_name=app_name, model_names=[model_name])
+        self.logger.info(f"Model {model_name} is now linked to application {app_name}")
+
+    def unlink_model_from_app(self, app_name: str, model_name: str) -> None:
+        """Undo `link_model_to_app`; ClipperException if there is no such link."""
+        self._command("delete_model_links", app_name=app_name, model_names=[model_name])
+        self.logger.info(f"Model {model_name} is now removed to application {app_name}")
+
+    def get_all_apps(self, verbose: bool = False) -> list[Any]:
+        """Return application names, or with `verbose` their descriptions."""
+        return list(self._question("get_all_applications", verbose=verbose))
+
+    def get_app_info(self, name: str) -> dict[str, Any] | None:
+        """Return an application's description; None, with a warning, if there is none."""
+        info = self._question("get_application", name=name)
+        if not info:
+            self.logger.warning(f"Application {name} is not registered with Clipper")
+            return None
+        return dict(info)
+
+    def get_linked_models(self, app_name: str) -> list[str]:
+        """Return the names of the models linked to an application."""
+        return list(self._question("get_linked_models", app_name=app_name))

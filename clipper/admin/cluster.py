@@ -1,0 +1,135 @@
+"""Client methods about the cluster as a whole (spec §10.2, "Cluster")."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import requests
+
+import clipper
+from clipper.admin.http import Reply
+from clipper.admin.session import Session
+from clipper.errors import ClipperException
+from clipper.managers.base import ClusterOptions
+
+REGISTRY = os.environ.get("CLIPPER_REGISTRY", "clipper")
+"""Registry or namespace that stock image names begin with."""
+
+DEFAULT_PREDICTION_CACHE_SIZE_BYTES = 33_554_432
+
+_START_TRIES = 300
+_START_PAUSE_S = 1.0
+_PROBE_TIMEOUT_S = 5.0
+
+
+def stock_image(name: str) -> str:
+    """Full name of one of Clipper's own images, of this version."""
+    return f"{REGISTRY}/{name}:{clipper.__version__}"
+
+
+class ClusterMethods(Session):
+    """Start, attach to, look at and stop a cluster."""
+
+    def start_clipper(
+        self,
+        query_frontend_image: str = stock_image("query_frontend"),
+        mgmt_frontend_image: str = stock_image("management_frontend"),
+        frontend_exporter_image: str = stock_image("frontend-exporter"),
+        cache_size: int = DEFAULT_PREDICTION_CACHE_SIZE_BYTES,
+        qf_http_thread_pool_size: int = 1,
+        qf_http_timeout_request: int = 5,
+        qf_http_timeout_content: int = 300,
+        num_frontend_replicas: int = 1,
+    ) -> None:
+        """Start a cluster and return when both frontends answer; ends connected.
+
+        Args:
+            cache_size: prediction cache in bytes, 0 or more.
+            qf_http_thread_pool_size: worker processes of the query frontend.
+            qf_http_timeout_request: seconds to receive a request's header.
+            qf_http_timeout_content: seconds to receive a body or send a reply.
+
+        Raises:
+            ClipperException: the cluster runs already, a port is taken, a process died.
+            requests.RequestException: a frontend did not answer in five minutes.
+        """
+        options = ClusterOptions(
+            query_frontend_image=query_frontend_image,
+            mgmt_frontend_image=mgmt_frontend_image,
+            frontend_exporter_image=frontend_exporter_image,
+            cache_size_bytes=cache_size,
+            qf_http_thread_pool_size=qf_http_thread_pool_size,
+            qf_http_timeout_request_s=qf_http_timeout_request,
+            qf_http_timeout_content_s=qf_http_timeout_content,
+            num_frontend_replicas=num_frontend_replicas,
+        )
+        try:
+            self.cm.start_clipper(options)
+        except ClipperException as error:
+            self.logger.error(error.msg)
+            raise
+        self._wait_for_frontends()
+        self.connected = True
+        self.logger.info("Clipper is running")
+
+    def _wait_for_frontends(self) -> None:
+        for tries_left in reversed(range(_START_TRIES)):
+            try:
+                self._probe_frontends()
+                return
+            except requests.RequestException:
+                self.logger.debug("Clipper still initializing.")
+                if not tries_left:
+                    raise
+                self._sleep(_START_PAUSE_S)
+
+    def _probe_frontends(self) -> None:
+        for url in (
+            f"http://{self.cm.get_query_addr()}/metrics",
+            f"http://{self.cm.get_admin_addr()}/admin/ping",
+        ):
+            reply = self._http.get(url, timeout_s=_PROBE_TIMEOUT_S)
+            if reply.status != 200:
+                raise requests.HTTPError(f"{url} answered {reply.status}: {reply.text[:200]}")
+
+    def connect(self) -> None:
+        """Attach to a running cluster, perhaps started by another process.
+
+        Raises:
+            ClipperException: there is no such cluster.
+        """
+        self.cm.connect()
+        self.connected = True
+        self.logger.info(f"Successfully connected to Clipper cluster at {self.cm.get_query_addr()}")
+
+    def stop_all(self, graceful: bool = True) -> None:
+        """Stop every process of the cluster, connected or not; `graceful=False` kills."""
+        self.cm.stop_all(graceful=graceful)
+        self.connected = False
+        self.logger.info("Stopped all Clipper cluster and all model containers")
+
+    def get_query_addr(self) -> str:
+        """Return ``host:port`` of the query frontend."""
+        self._require_connection()
+        return self.cm.get_query_addr()
+
+    def get_metric_addr(self) -> str:
+        """Return ``host:port`` where metrics are read."""
+        self._require_connection()
+        return self.cm.get_metric_addr()
+
+    def get_clipper_logs(self, logging_dir: str = "clipper_logs/") -> list[str]:
+        """Copy the cluster's logs into the directory (made if absent); return absolute paths."""
+        self._require_connection()
+        pathlib.Path(logging_dir).mkdir(parents=True, exist_ok=True)
+        return [str(pathlib.Path(path).absolute()) for path in self.cm.get_logs(logging_dir)]
+
+    def inspect_instance(self) -> Any:
+        """Return the query frontend's metrics as a dictionary (spec §11.1)."""
+        self._require_connection()
+        reply: Reply = self._http.get(
+            f"http://{self.cm.get_query_addr()}/metrics", accept="application/json"
+        )
+        return self._checked(reply).json()

@@ -1,0 +1,63 @@
+"""Application, model and link in one step, or none of them (defect D18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from clipper.admin.connection import ClipperConnection
+from clipper.admin.settings import DeployOptions
+
+
+class EndpointOptions(DeployOptions, total=False):
+    """Keyword-only options of every ``create_endpoint``: the application's and the model's."""
+
+    on_default: str
+    isolate_cache: bool
+    policy: str | None
+
+
+def deploy_options(options: EndpointOptions) -> DeployOptions:
+    """The part of the options that is the model's."""
+    names = DeployOptions.__annotations__
+    return cast(DeployOptions, {key: value for key, value in options.items() if key in names})
+
+
+def create(
+    clipper_conn: ClipperConnection,
+    name: str,
+    version: str,
+    input_type: str,
+    default_output: str,
+    slo_micros: int,
+    options: EndpointOptions,
+    deploy: Callable[[DeployOptions], None],
+) -> None:
+    """Register the application, run ``deploy``, link; undo everything when a step fails."""
+    clipper_conn.register_application(
+        name,
+        input_type,
+        default_output,
+        slo_micros,
+        on_default=options.get("on_default", "output"),
+        isolate_cache=options.get("isolate_cache", False),
+        policy=options.get("policy"),
+    )
+    deployed = False
+    try:
+        deploy(deploy_options(options))
+        deployed = True
+        clipper_conn.link_model_to_app(name, name)
+    except BaseException:
+        _attempt(clipper_conn, lambda: clipper_conn.unregister_application(name))
+        if deployed:
+            _attempt(clipper_conn, lambda: clipper_conn.stop_versioned_models({name: [version]}))
+        raise
+
+
+def _attempt(clipper_conn: ClipperConnection, undo: Callable[[], None]) -> None:
+    """Run a step of the clean-up; its failure must not hide the one that led here."""
+    try:
+        undo()
+    except Exception as error:
+        clipper_conn.logger.error(f"Clean-up after a failed create_endpoint failed: {error}")

@@ -1,0 +1,110 @@
+"""Deploy plain Python functions (spec §10.7)."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
+
+from clipper.admin.connection import ClipperConnection
+from clipper.admin.settings import DeployOptions
+from clipper.deployers import endpoint
+from clipper.deployers.base_image import choose_base_image
+from clipper.deployers.closures import save_function
+from clipper.deployers.environment import save_requirements
+
+_FAMILY = "python{python}-closure-container"
+
+
+def create_endpoint(
+    clipper_conn: ClipperConnection,
+    name: str,
+    input_type: str,
+    func: Callable[[list[Any]], Any],
+    default_output: str = "None",
+    version: str | int = 1,
+    slo_micros: int = 3000000,
+    labels: Sequence[str] | None = None,
+    registry: str | None = None,
+    base_image: str = "default",
+    num_replicas: int = 1,
+    batch_size: int = -1,
+    pkgs_to_install: Sequence[str] | None = None,
+    **options: Unpack[endpoint.EndpointOptions],
+) -> None:
+    """Register an application, deploy the function under the same name and link them.
+
+    Arguments are those of `register_application` and `deploy_python_closure`. When a step fails,
+    what the earlier ones made is removed.
+
+    Raises:
+        ClipperException: as those two.
+    """
+
+    def deploy(deploy_options: DeployOptions) -> None:
+        deploy_python_closure(
+            clipper_conn,
+            name,
+            version,
+            input_type,
+            func,
+            base_image,
+            labels,
+            registry,
+            num_replicas,
+            batch_size,
+            pkgs_to_install,
+            **deploy_options,
+        )
+
+    endpoint.create(
+        clipper_conn, name, str(version), input_type, default_output, slo_micros, options, deploy
+    )
+
+
+def deploy_python_closure(
+    clipper_conn: ClipperConnection,
+    name: str,
+    version: str | int,
+    input_type: str,
+    func: Callable[[list[Any]], Any],
+    base_image: str = "default",
+    labels: Sequence[str] | None = None,
+    registry: str | None = None,
+    num_replicas: int = 1,
+    batch_size: int = -1,
+    pkgs_to_install: Sequence[str] | None = None,
+    **options: Unpack[DeployOptions],
+) -> None:
+    """Deploy a function that takes a list of inputs and returns one output per input.
+
+    Args:
+        func: closure, function or callable object; the user's own modules travel with it.
+        pkgs_to_install: pip requirements for the image; None records those installed here that
+            the function uses.
+        options: `batch_policy`, `batch_wait_ms`, `cache`, `probe_input`, `timeout_s` of
+            `ClipperConnection.deploy_model`.
+
+    Raises:
+        ClipperException: the function cannot be serialized, no image for this Python, or as
+            `build_and_deploy_model`.
+    """
+    image = choose_base_image(base_image, _FAMILY, "Python closure")
+    with tempfile.TemporaryDirectory(prefix="clipper-") as directory:
+        save_function(func, pathlib.Path(directory))
+        if pkgs_to_install is None:
+            save_requirements([func], pathlib.Path(directory))
+        clipper_conn.build_and_deploy_model(
+            name,
+            str(version),
+            input_type,
+            directory,
+            image,
+            labels,
+            registry,
+            num_replicas,
+            batch_size,
+            pkgs_to_install,
+            **options,
+        )

@@ -1,0 +1,1 @@
+"""Old place of the Docker container manager."""

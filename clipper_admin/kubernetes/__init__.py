@@ -1,0 +1,1 @@
+"""Old place of the Kubernetes container manager."""
