@@ -18,7 +18,12 @@ def generate(out_dir: pathlib.Path) -> list[pathlib.Path]:
     """Write the generated modules and stubs into ``out_dir`` and return their paths."""
     google = importlib.resources.files("grpc_tools") / "_proto"
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{_REPOSITORY / 'protos' / 'clipper' / 'v1'}"]
+        [
+            sys.executable,
+            "-m",
+            "grpc_tools.protoc",
+            f"-I{_REPOSITORY / 'protos' / 'clipper' / 'v1'}",
+        ]
         + [f"-I{google}", f"--python_out={out_dir}", f"--pyi_out={out_dir}"]
         + [f"--grpc_python_out={out_dir}", pathlib.Path(_PROTO).name],
         check=True,

@@ -1,0 +1,107 @@
+"""``python -m clipper.container --framework noop|sum|python-closure|sklearn|module:Class``.
+
+Exit status: 0 after a drain; 1 when the environment is incomplete, the model does not load, or the
+container fails; 3 when a package that the model needs is missing (spec §9.1, §9.2).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+
+import clipper
+from clipper.container.metrics import ContainerMetrics
+from clipper.container.model import Model
+from clipper.container.runtime import ContainerRuntime, RuntimeParts
+from clipper.container.settings import ContainerSettings
+from clipper.container.user_metrics import PROCESS_METRICS
+from clipper.errors import ClipperException
+
+MISSING_PACKAGE = 3
+
+FRAMEWORKS = {
+    "noop": "clipper.container.frameworks.noop:NoopModel",
+    "sum": "clipper.container.frameworks.sum:SumModel",
+    "python-closure": "clipper.container.frameworks.python_closure:PythonClosureModel",
+    "sklearn": "clipper.container.frameworks.sklearn:SklearnModel",
+}
+"""Loaded only when asked for: each framework's file imports its framework."""
+
+_log = logging.getLogger("clipper.container")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Load a model, serve it, and return the exit status."""
+    options = _parser().parse_args(arguments)
+    _set_up_output()
+    # A container is often process 1, which has no default action for SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        settings = ContainerSettings.from_environment(os.environ)
+        model = load_model(options.framework, settings.model_path)
+    except ClipperException as error:
+        _log.error("%s", error)
+        return 1
+    except ImportError:
+        _log.exception(
+            "The model needs a package that is not installed here. Name it in pkgs_to_install "
+            "when you deploy the model"
+        )
+        return MISSING_PACKAGE
+    except Exception:
+        _log.exception("The model could not be loaded; this is not about missing packages")
+        return 1
+    _log.info("Loaded %s:%s", settings.model_name, settings.model_version)
+    return ContainerRuntime(model, _parts(settings, options.framework)).run()
+
+
+def load_model(framework: str, path: str) -> Model:
+    """Make and load the model of a framework's name or of ``module:Class``.
+
+    Raises:
+        ClipperException: there is no such framework or class.
+        ImportError: a package is missing.
+        Exception: whatever loading the user's files raises.
+    """
+    target = FRAMEWORKS.get(framework, framework)
+    module, separator, name = target.partition(":")
+    if not separator:
+        known = ", ".join(sorted(FRAMEWORKS))
+        raise ClipperException(f"No framework {framework}: use one of {known}, or module:Class")
+    model_class = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(model_class, type) and issubclass(model_class, Model)):
+        raise ClipperException(f"{target} is not a subclass of clipper.container.model.Model")
+    model = model_class()
+    model.load(path)
+    return model
+
+
+def _parts(settings: ContainerSettings, framework: str) -> RuntimeParts:
+    runtime = f"clipper {clipper.__version__}, {framework}, Python {platform.python_version()}"
+    return RuntimeParts(settings, ContainerMetrics(PROCESS_METRICS.registry), runtime)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m clipper.container", description=__doc__)
+    parser.add_argument("--framework", required=True, help="framework name, or module:Class")
+    return parser
+
+
+def _set_up_output() -> None:
+    """Log to stderr, and show what user code prints at once, also where stdout is a pipe."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
