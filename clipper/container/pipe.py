@@ -16,7 +16,7 @@ from clipper.container.metrics import ContainerMetrics
 from clipper.container.replies import build_reply, error_reply
 from clipper.container.stream import WorkerStream
 from clipper.container.work import Clock, Outcome, Work
-from clipper.rpc.codec import WireFault, from_wire, split_inputs
+from clipper.rpc.codec import WireFault, input_type_from_wire, split_inputs
 from clipper.rpc.pb import model_container_pb2 as pb
 
 _log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class ReplicaPipe:
             raise WireFault("The batch holds no inputs")
         if len(sizes) != len(budgets_s):
             raise WireFault(f"{len(sizes)} sizes, but {len(budgets_s)} budgets")
-        input_type = from_wire(batch.input_type)
+        input_type = input_type_from_wire(batch.input_type)
         inputs = split_inputs(input_type, data, sizes)
         return Work(
             stream=stream.number,

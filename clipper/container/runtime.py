@@ -27,7 +27,7 @@ from clipper.container.pipe import ReplicaPipe
 from clipper.container.settings import ContainerSettings
 from clipper.container.work import Clock, FaultLog, Outcome, Work, compute
 from clipper.rpc.channel import PROTOCOL_VERSION
-from clipper.rpc.codec import to_wire
+from clipper.rpc.codec import input_type_to_wire
 from clipper.rpc.pb import model_container_pb2 as pb
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class ContainerRuntime:
             token=settings.token,
             model_name=settings.model_name,
             model_version=settings.model_version,
-            input_type=to_wire(settings.input_type),
+            input_type=input_type_to_wire(settings.input_type),
             instance_id=str(uuid.uuid4()),
             runtime=self._parts.runtime,
             metrics_port=self._parts.metrics.serve(settings.metrics_host, settings.metrics_port),

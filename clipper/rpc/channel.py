@@ -55,6 +55,8 @@ def _keepalive() -> ChannelOptions:
     return [
         ("grpc.keepalive_time_ms", _KEEPALIVE_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        # gRPC waits the longer of the two for an answer, and this one is a minute by default.
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
     ]

@@ -66,12 +66,12 @@ class InputBatch(list[Any]):
         return len(self) == len(self._rows) and all(map(operator.is_, self, self._rows))
 
 
-def to_wire(input_type: InputType) -> pb.InputType:
+def input_type_to_wire(input_type: InputType) -> pb.InputType:
     """Return the wire number of ``input_type``."""
     return _TO_WIRE[input_type]
 
 
-def from_wire(number: int) -> InputType:
+def input_type_from_wire(number: int) -> InputType:
     """Return the input type of a wire number.
 
     Raises:
