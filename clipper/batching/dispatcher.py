@@ -165,9 +165,7 @@ class Dispatcher:
         latency_s = max(0.0, now_s - batch.sent_s - result.queue_s)
         size = len(batch.tasks)
         self.latency.observe(size, latency_s)
-        self.policy.observe(
-            BatchObservation(size, batch.full, latency_s, self._lane.objective_s)
-        )
+        self.policy.observe(BatchObservation(size, batch.full, latency_s, self._lane.objective_s))
         self._lane.observer.answered(size, result, now_s - batch.sent_s)
         self.suspect = False
         self.pump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Protocol
 
-from clipper.datatypes import DefaultReason
+from clipper.datatypes import DefaultReason, VersionedModelId
 
 RUN_ALONE_LOSSES = 2
 """After so many lost batches a task runs alone, so that it can harm nobody but itself."""
@@ -38,13 +38,21 @@ class PredictTask:
         "enqueued_s",
         "input",
         "losses",
+        "model",
         "output",
         "queued",
         "settled",
         "waiters",
     )
 
-    def __init__(self, input_bytes: bytes, cache_key: Hashable | None, waiter: Waiter) -> None:
+    def __init__(
+        self,
+        model: VersionedModelId,
+        input_bytes: bytes,
+        cache_key: Hashable | None,
+        waiter: Waiter,
+    ) -> None:
+        self.model = model
         self.input = input_bytes
         self.cache_key = cache_key
         self.waiters = [waiter]

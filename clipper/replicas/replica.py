@@ -23,6 +23,7 @@ class ReplicaState(enum.StrEnum):
     READY = "ready"
     SUSPECT = "suspect"
     DRAINING = "draining"
+    PROBE_FAILED = "probe-failed"
 
 
 class BatchReply:

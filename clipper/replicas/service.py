@@ -159,9 +159,7 @@ class RpcServer:
 
     def __init__(self, registry: Registry, settings: RpcSettings) -> None:
         self._settings = settings
-        self._server = grpc.aio.server(
-            options=channel.server_options(settings.max_message_bytes)
-        )
+        self._server = grpc.aio.server(options=channel.server_options(settings.max_message_bytes))
         service = ModelContainerService(registry, settings)
         pb_grpc.add_ModelContainerServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
         self.port = 0

@@ -1,0 +1,202 @@
+"""Entry points of the server processes: ``python -m clipper.daemon COMMAND --help``.
+
+``query-frontend`` supervises workers, each a ``query-frontend-worker``; ``management-frontend``
+and ``store`` are single processes. The command line is the only source of settings, but for
+CLIPPER_TOKEN, which must not show in process lists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from clipper.errors import ClipperException
+from clipper.logs import setup_logging
+from clipper.settings import (
+    HttpSettings,
+    QueryFrontendSettings,
+    QuerySettings,
+    WorkerSettings,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the server command line."""
+    parser = argparse.ArgumentParser(prog="python -m clipper.daemon", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    query = commands.add_parser("query-frontend", help="REST predictions; model containers dial in")
+    _query_arguments(query)
+    worker = commands.add_parser("query-frontend-worker", help="one worker of a query frontend")
+    _query_arguments(worker)
+    worker.add_argument("--index", type=int, required=True)
+    worker.add_argument("--hub-socket", help="Unix socket of the supervisor's metrics hub")
+    management = commands.add_parser("management-frontend", help="REST administration")
+    _store_arguments(management)
+    management.add_argument("--host", default="127.0.0.1")
+    management.add_argument("--port", type=int, default=1338)
+    store = commands.add_parser("store", help="the embedded Redis-compatible server")
+    store.add_argument("--data-dir", type=pathlib.Path, required=True)
+    store.add_argument("--socket", type=pathlib.Path, required=True)
+    return parser
+
+
+def _store_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--redis-url", help="redis://host:port/0 or unix:///path; wins over these:")
+    parser.add_argument("--redis_ip", "--redis-ip", default="localhost")
+    parser.add_argument("--redis_port", "--redis-port", type=int, default=6379)
+    parser.add_argument("--cluster-name", default="default-cluster")
+
+
+def _query_arguments(parser: argparse.ArgumentParser) -> None:
+    http, query = HttpSettings(), QuerySettings()
+    _store_arguments(parser)
+    parser.add_argument("--host", default=http.host, help="address to listen on")
+    parser.add_argument("--port", type=int, default=http.port)
+    parser.add_argument(
+        "--rpc_service_port", "--rpc-port", dest="rpc_port", type=int, default=7000,
+        help="port for model containers; worker i listens on this + i",
+    )  # fmt: skip
+    parser.add_argument(
+        "--advertise-host", help="host under which containers reach this frontend (default: --host)"
+    )
+    parser.add_argument("--frontend-id", default="qf", help="unique in the cluster")
+    parser.add_argument("--workers", "--thread_pool_size", type=int, default=1)
+    parser.add_argument(
+        "--prediction_cache_size", "--prediction-cache-size", type=_not_negative,
+        default=query.cache_size_bytes, help="bytes for each worker; 0 keeps nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout_request", "--timeout-request", type=int, default=http.timeout_request_s,
+        help="seconds an idle connection is kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout_content", "--timeout-content", type=int, default=http.timeout_content_s,
+        help="seconds for a body to arrive",
+    )  # fmt: skip
+    parser.add_argument("--max-body-bytes", type=int, default=http.max_body_bytes)
+    parser.add_argument("--max-batch-inputs", type=int, default=http.max_batch_inputs)
+    parser.add_argument("--max-queue-length", type=int, default=query.max_queue_length)
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def redis_url(arguments: argparse.Namespace) -> str:
+    """Return the store's address from the command line."""
+    return arguments.redis_url or f"redis://{arguments.redis_ip}:{arguments.redis_port}/0"
+
+
+def query_settings(arguments: argparse.Namespace, index: int) -> QueryFrontendSettings:
+    """Return the settings of worker ``index``."""
+    return QueryFrontendSettings(
+        redis_url=redis_url(arguments),
+        cluster_name=arguments.cluster_name,
+        http=HttpSettings(
+            host=arguments.host,
+            port=arguments.port,
+            timeout_request_s=arguments.timeout_request,
+            timeout_content_s=arguments.timeout_content,
+            max_body_bytes=arguments.max_body_bytes,
+            max_batch_inputs=arguments.max_batch_inputs,
+        ),
+        query=QuerySettings(
+            cache_size_bytes=arguments.prediction_cache_size,
+            max_queue_length=arguments.max_queue_length,
+        ),
+        worker=WorkerSettings(
+            worker_id=f"{arguments.frontend_id}-{index}",
+            advertise_host=arguments.advertise_host or arguments.host,
+            rpc_host=arguments.host,
+            rpc_port=arguments.rpc_port + index,
+            token=os.environ.get("CLIPPER_TOKEN", ""),
+        ),
+    )
+
+
+def _run_worker(arguments: argparse.Namespace) -> int:
+    import uvloop
+
+    from clipper.frontend.worker import run_worker
+    from clipper.store.redis import RedisStore
+
+    async def run() -> None:
+        settings = query_settings(arguments, arguments.index)
+        store = RedisStore(settings.redis_url, settings.cluster_name)
+        try:
+            await run_worker(settings, store, arguments.hub_socket)
+        finally:
+            await store.close()
+
+    uvloop.run(run())
+    return 0
+
+
+def _run_management(arguments: argparse.Namespace) -> int:
+    import uvloop
+
+    from clipper.management.server import serve
+    from clipper.store.redis import RedisStore
+
+    async def run() -> None:
+        store = RedisStore(redis_url(arguments), arguments.cluster_name)
+        try:
+            await serve(store, arguments.host, arguments.port)
+        finally:
+            await store.close()
+
+    uvloop.run(run())
+    return 0
+
+
+def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    from clipper.frontend.workers import WorkerPoolSettings, supervise
+
+    def command(index: int, hub_socket: str) -> list[str]:
+        worker = [sys.executable, "-m", "clipper.daemon", "query-frontend-worker", *words]
+        return worker + ["--index", str(index), "--hub-socket", hub_socket]
+
+    pool = WorkerPoolSettings(
+        host=arguments.host,
+        port=arguments.port,
+        rpc_port=arguments.rpc_port,
+        workers=arguments.workers,
+    )
+    return asyncio.run(supervise(pool, command))
+
+
+def _run_store(arguments: argparse.Namespace) -> int:
+    from clipper.store.embedded import exec_server
+
+    exec_server(arguments.data_dir, arguments.socket)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one server process until it is told to stop; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser().parse_args(words)
+    setup_logging(arguments.command)
+    # Each process loads only its own part: the supervisor and the store stay small.
+    try:
+        if arguments.command == "query-frontend":
+            return _run_query_frontend(arguments, words[1:])
+        if arguments.command == "query-frontend-worker":
+            return _run_worker(arguments)
+        if arguments.command == "management-frontend":
+            return _run_management(arguments)
+        return _run_store(arguments)
+    except (ClipperException, OSError) as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

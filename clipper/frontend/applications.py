@@ -1,0 +1,187 @@
+"""Keeps one worker's applications, models and links equal to the store's, and its lease alive.
+
+Any change event leads to a full read (design decision 14). While the store is away the worker
+serves on with what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from clipper.batching.task import PredictTask
+from clipper.cache.prediction_cache import PredictionCache
+from clipper.errors import ClipperException, StoreUnavailable
+from clipper.frontend.registry import WorkerRegistry
+from clipper.query.applications import Application
+from clipper.query.fleet import Fleet
+from clipper.query.processor import QueryProcessor
+from clipper.replicas.replica import Replica, ReplicaState
+from clipper.settings import WorkerSettings
+from clipper.store.base import (
+    Change,
+    ConfigSnapshot,
+    ConfigStore,
+    ReplicaRecord,
+    WorkerLease,
+)
+
+log = logging.getLogger(__name__)
+
+
+class FollowerObserver(Protocol):
+    """Where the follower's state is measured."""
+
+    def config_applied(self, revision: int) -> None:
+        """A snapshot is in force."""
+
+    def store_up(self, up: bool) -> None:
+        """The store answered, or did not."""
+
+    def application_removed(self, name: str) -> None:
+        """An application is no longer registered."""
+
+
+class _AlreadyKnown(ClipperException):
+    """The store already remembers what was to be written."""
+
+
+class ConfigFollower:
+    """Applies snapshots to the processor and the fleet; renews the lease."""
+
+    def __init__(
+        self,
+        store: ConfigStore,
+        processor: QueryProcessor,
+        fleet: Fleet,
+        cache: PredictionCache[PredictTask],
+        registry: WorkerRegistry,
+        settings: WorkerSettings,
+        observer: FollowerObserver,
+    ) -> None:
+        self._store = store
+        self._processor = processor
+        self._fleet = fleet
+        self._cache = cache
+        self._registry = registry
+        self._settings = settings
+        self._observer = observer
+        self._snapshot = ConfigSnapshot()
+        self._lease_due = asyncio.Event()
+        self.address = f"{settings.advertise_host}:{settings.rpc_port}"
+        self.ready = False
+        """The configuration was read once; stays true while the store is away."""
+
+    def readiness_changed(self) -> None:
+        """Replicas came, went or became ready: routes and the lease follow."""
+        self._processor.choose_serving()
+        self._lease_due.set()
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._renew())
+
+    async def _follow(self) -> None:
+        async for _ in self._store.changes():
+            try:
+                await self._apply(await self._store.read_snapshot())
+                self._observer.store_up(True)
+            except StoreUnavailable as error:
+                # changes() yields again once the store is back.
+                self._observer.store_up(False)
+                log.warning("configuration not read: %s", error)
+
+    async def _apply(self, snapshot: ConfigSnapshot) -> None:
+        if self.ready and snapshot.revision == self._snapshot.revision:
+            return
+        applications = self._processor.applications
+        removed = set(applications.names()) - set(snapshot.applications)
+        changed = applications.apply(snapshot)
+        for record in self._fleet.apply(snapshot, applications.tightest_slo_s):
+            self._cache.drop_generation(record.generation)
+        self._processor.apply(snapshot)
+        for name in removed:
+            self._observer.application_removed(name)
+        self._snapshot = snapshot
+        for application in changed:
+            await self._load_state(application)
+        self.ready = True
+        self._observer.config_applied(snapshot.revision)
+        self._lease_due.set()
+
+    async def _load_state(self, application: Application) -> None:
+        """Take the application's selection state from the store, or put its first one there."""
+        state = await self._store.read_state(application.name, "0")
+        if state is None:
+            await self._store.write_state(application.name, "0", application.state)
+        else:
+            application.state = state
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.lease_renewal_s):
+                    await self._lease_due.wait()
+            except TimeoutError:
+                pass  # the regular renewal
+            self._lease_due.clear()
+            if not self.ready:
+                continue
+            try:
+                await self._store.write_lease(self._lease(), self._settings.lease_ttl_s)
+                self._registry.set_workers(await self._store.read_leases(), self.address)
+                await self._remember_served()
+                await self._fetch_epoch()
+            except StoreUnavailable as error:
+                self._observer.store_up(False)
+                log.warning("lease not renewed: %s", error)
+
+    def _lease(self) -> WorkerLease:
+        return WorkerLease(
+            worker_id=self._settings.worker_id,
+            rpc_address=self.address,
+            applied_revision=self._snapshot.revision,
+            epoch=self._processor.ids.epoch,
+            replicas=tuple(self._record(replica) for replica in self._fleet.replicas()),
+        )
+
+    def _record(self, replica: Replica) -> ReplicaRecord:
+        state = replica.state
+        if state is ReplicaState.READY and self._fleet.is_suspect(replica):
+            state = ReplicaState.SUSPECT
+        return ReplicaRecord(
+            model=replica.model,
+            replica_id=replica.replica_id,
+            instance_id=replica.instance_id,
+            input_type=replica.input_type,
+            state=str(state),
+        )
+
+    async def _remember_served(self) -> None:
+        """Write the versions that this worker switched to, for workers that start later."""
+        served = self._processor.served_versions
+        if all(self._snapshot.serving_versions.get(name) == v for name, v in served.items()):
+            return
+
+        def decide(snapshot: ConfigSnapshot) -> Change:
+            news = {
+                name: version
+                for name, version in served.items()
+                if snapshot.serving_versions.get(name) != version
+                and name in snapshot.current_versions
+            }
+            if not news:
+                raise _AlreadyKnown("nothing to write")
+            return Change(serving_versions=news)
+
+        try:
+            await self._store.update(decide)
+        except _AlreadyKnown:
+            return
+
+    async def _fetch_epoch(self) -> None:
+        if self._processor.ids.wants_spare:
+            self._processor.ids.spare_epoch = await self._store.next_epoch()

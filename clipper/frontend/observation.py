@@ -1,0 +1,107 @@
+"""Joins the components' observer interfaces to the metrics of one worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clipper.batching.dispatcher import BatchResult
+from clipper.cache.prediction_cache import PredictionCache
+from clipper.datatypes import VersionedModelId
+from clipper.metrics import ApplicationMetrics, FrontendMetrics, ModelMetrics
+from clipper.query.fleet import Fleet
+from clipper.query.query import Query
+
+
+class ModelObserver:
+    """Measures the dispatchers of one model version."""
+
+    def __init__(self, metrics: ModelMetrics) -> None:
+        self.metrics = metrics
+
+    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
+        """A batch left."""
+        self.metrics.sent(queue_waits_s, slacks_s, cap)
+
+    def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
+        """A batch came back."""
+        self.metrics.answered(size, result, round_trip_s)
+
+
+class WorkerObserver:
+    """Every observer that the worker's components ask for, on one `FrontendMetrics`."""
+
+    def __init__(self, metrics: FrontendMetrics) -> None:
+        self._metrics = metrics
+        self._applications: dict[str, ApplicationMetrics] = {}
+        self._models: dict[VersionedModelId, ModelMetrics] = {}
+
+    def model(self, model: VersionedModelId) -> ModelObserver:
+        """Return the observer of one model version."""
+        return ModelObserver(self._model(model))
+
+    def model_removed(self, model: VersionedModelId) -> None:
+        """A version is no longer registered."""
+        self._models.pop(model, None)
+        self._metrics.remove_model(model.name, model.version)
+
+    def application_removed(self, name: str) -> None:
+        """An application is no longer registered."""
+        self._applications.pop(name, None)
+        self._metrics.remove_application(name)
+
+    def query_finished(self, query: Query, latency_s: float) -> None:
+        """A query has its answer or default."""
+        name = query.application.name
+        application = self._applications.get(name)
+        if application is None:
+            application = self._applications[name] = self._metrics.application(name)
+        if query.reason is None:
+            application.answered(latency_s)
+        else:
+            application.defaulted(latency_s, query.reason)
+
+    def cache_hit(self, model: VersionedModelId) -> None:
+        """The output was there."""
+        self._model(model).cache_hit()
+
+    def cache_miss(self, model: VersionedModelId) -> None:
+        """A replica must compute it."""
+        self._model(model).cache_miss()
+
+    def cache_coalesced(self, model: VersionedModelId) -> None:
+        """The same input is being computed."""
+        self._model(model).cache_coalesced()
+
+    def model_error(self, model: VersionedModelId) -> None:
+        """The model failed on one input."""
+        self._model(model).errors.inc()
+
+    def config_applied(self, revision: int) -> None:
+        """A snapshot is in force."""
+        self._metrics.config_revision.set(revision)
+
+    def store_up(self, up: bool) -> None:
+        """The store answered, or did not."""
+        self._metrics.store_up.set(int(up))
+
+    def read_gauges(self, cache: PredictionCache[Any], fleet: Fleet) -> None:
+        """Take the values that are read when metrics are collected rather than pushed."""
+        self._metrics.cache_bytes.set(cache.size_bytes)
+        self._metrics.cache_entries.set(len(cache))
+        self._metrics.cache_evictions.inc(cache.evictions - self._metrics.cache_evictions.value)
+        for served in fleet.models():
+            metrics = self._model(served.record.id)
+            metrics.queue_length(len(served.queue))
+            states: dict[str, int] = {"ready": 0, "suspect": 0, "draining": 0}
+            for replica, dispatcher in served.dispatchers.items():
+                state = "suspect" if dispatcher.suspect else str(replica.state)
+                states[state] = states.get(state, 0) + 1
+                metrics.cap(replica.replica_id, dispatcher.policy.cap)
+            for state, count in states.items():
+                metrics.replicas(state, count)
+
+    def _model(self, model: VersionedModelId) -> ModelMetrics:
+        metrics = self._models.get(model)
+        if metrics is None:
+            metrics = self._models[model] = self._metrics.model(model.name, model.version)
+        return metrics

@@ -1,0 +1,193 @@
+"""The predict path: a plain ASGI callable in front of FastAPI's router (design decision 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from clipper.clock import Clock
+from clipper.errors import InvalidRequest, JsonFault, StoreUnavailable
+from clipper.frontend import decoding
+from clipper.frontend.responses import Response, error_response, plain_response, predict_response
+from clipper.query.applications import Application
+from clipper.query.processor import QueryProcessor
+from clipper.query.query import PredictRequest
+from clipper.selection.policy import Feedback
+from clipper.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_CONTENT_TYPE = (b"content-type", b"application/json")
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
+
+
+class ClientGone(Exception):  # noqa: N818 - an event: the client closed the connection
+    """There is nobody to answer."""
+
+
+class PredictApp:
+    """Answers ``/<app>/predict`` and ``/<app>/update``; hands everything else on."""
+
+    def __init__(
+        self,
+        processor: QueryProcessor,
+        clock: Clock,
+        settings: HttpSettings,
+        count_response: Callable[[int], None],
+        fallback: AsgiApp,
+    ) -> None:
+        self._processor = processor
+        self._clock = clock
+        self._settings = settings
+        self._count_response = count_response
+        self._fallback = fallback
+        self._verbs = {"predict": self._predict, "update": self._update}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection scope."""
+        path = scope.get("path", "")
+        name, _, verb = path[1 : -1 if path.endswith("/") else None].rpartition("/")
+        handler = self._verbs.get(verb)
+        if handler is None or not name or scope["type"] != "http":
+            await self._fallback(scope, receive, send)
+            return
+        try:
+            response = await self._answer(handler, name, scope, receive)
+        except ClientGone:
+            return
+        self._count_response(response.status)
+        headers = [
+            _CONTENT_TYPE,
+            (b"content-length", b"%d" % len(response.body)),
+            *response.headers,
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _answer(
+        self,
+        handler: Callable[[Application, bytes], Awaitable[Response]],
+        name: str,
+        scope: Scope,
+        receive: Receive,
+    ) -> Response:
+        application = self._processor.applications.get(name)
+        if application is None:
+            return error_response(
+                404, "Unknown application", f"No application with name '{name}' exists."
+            )
+        if scope["method"] != "POST":
+            response = error_response(
+                405, "Method not allowed", f"Use POST, not {scope['method']}."
+            )
+            return response._replace(headers=[(b"allow", b"POST")])
+        try:
+            return await handler(application, await self._body(scope, receive))
+        except _Refused as refused:
+            return refused.response
+        except Exception:
+            log.exception("predict request for %s failed", name)
+            return plain_response(500, "An unexpected error occurred!")
+
+    async def _predict(self, application: Application, body: bytes) -> Response:
+        arrival_s = self._clock.now()
+        try:
+            request = self._submit(application, body, arrival_s)
+        except JsonFault as fault:
+            return error_response(400, "Json error", fault.msg)
+        except InvalidRequest as invalid:
+            return error_response(400, "Query processing error", invalid.msg)
+        if request.pending:
+            done = asyncio.get_running_loop().create_future()
+            request.on_done = lambda: done.set_result(None) if not done.done() else None
+            await done
+        return predict_response(request.queries, application.record.on_default)
+
+    def _submit(self, application: Application, body: bytes, arrival_s: float) -> PredictRequest:
+        processor = self._processor
+        decoded = decoding.decode_predict(application.record.input_type, body)
+        if decoded is not None:
+            inputs = decoded.inputs
+            candidates = processor.candidates(application, decoded.version)
+        else:
+            value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
+            candidates = processor.candidates(application, decoding.slow_version(value))
+            inputs = decoding.slow_inputs(value, application.record.input_type)
+        if len(inputs) > self._settings.max_batch_inputs:
+            raise InvalidRequest(
+                f"input_batch has {len(inputs)} inputs; at most "
+                f"{self._settings.max_batch_inputs} are allowed in one request"
+            )
+        return processor.submit(application, candidates, inputs, arrival_s)
+
+    async def _update(self, application: Application, body: bytes) -> Response:
+        try:
+            uid, input_bytes, label = decoding.decode_update(body, application.record.input_type)
+            known = await self._processor.feedback(application, uid, input_bytes, Feedback(label))
+        except InvalidRequest as invalid:
+            return plain_response(400, invalid.msg)
+        except StoreUnavailable as unavailable:
+            return plain_response(503, unavailable.msg)
+        return plain_response(200, f"Feedback received? {int(known)}")
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._settings.max_body_bytes
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > limit:
+                raise _Refused(self._too_large())
+        message = await receive()
+        if not message.get("more_body"):
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            return self._checked(message.get("body", b""))
+        try:
+            async with asyncio.timeout(self._settings.timeout_content_s):
+                return await self._long_body(message["body"], receive)
+        except TimeoutError:
+            raise _Refused(
+                error_response(
+                    408,
+                    "Request timeout",
+                    f"The body was not complete after {self._settings.timeout_content_s} s.",
+                )
+            ) from None
+
+    async def _long_body(self, first: bytes, receive: Receive) -> bytes:
+        parts = [first]
+        size = len(first)
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._settings.max_body_bytes:
+                raise _Refused(self._too_large())
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    def _checked(self, body: bytes) -> bytes:
+        if len(body) > self._settings.max_body_bytes:
+            raise _Refused(self._too_large())
+        return body
+
+    def _too_large(self) -> Response:
+        return error_response(
+            413,
+            "Request too large",
+            f"The body is larger than {self._settings.max_body_bytes} bytes; send fewer inputs "
+            "or raise --max-body-bytes of the query frontend.",
+        )

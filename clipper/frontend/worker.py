@@ -1,0 +1,200 @@
+"""One query frontend worker: builds its components, serves, drains. The composition root of the
+predict path; `daemon` only parses the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from clipper.batching.dispatcher import DispatchSettings
+from clipper.batching.task import PredictTask
+from clipper.cache.prediction_cache import PredictionCache
+from clipper.clock import LoopClock
+from clipper.errors import StoreUnavailable
+from clipper.frontend.app import create_app
+from clipper.frontend.applications import ConfigFollower
+from clipper.frontend.decoding import pack_input
+from clipper.frontend.metrics_hub import MetricsHubClient
+from clipper.frontend.observation import WorkerObserver
+from clipper.frontend.predict import PredictApp
+from clipper.frontend.registry import WorkerRegistry
+from clipper.jsonfaults import parse_json
+from clipper.metrics import FrontendMetrics
+from clipper.query.applications import Applications
+from clipper.query.executor import TaskExecutor
+from clipper.query.fleet import Fleet
+from clipper.query.processor import QueryIds, QueryProcessor
+from clipper.replicas.service import RpcServer, RpcSettings
+from clipper.settings import QueryFrontendSettings
+from clipper.store.base import ConfigStore, ModelRecord
+
+log = logging.getLogger(__name__)
+
+_STORE_RETRY_S = 1.0
+
+
+class Worker:
+    """All parts of one worker, joined."""
+
+    def __init__(
+        self,
+        settings: QueryFrontendSettings,
+        store: ConfigStore,
+        epoch: int,
+        metrics: FrontendMetrics,
+    ) -> None:
+        clock = LoopClock(asyncio.get_running_loop())
+        self.settings = settings
+        self.store = store
+        self.observer = WorkerObserver(metrics)
+        self.metrics = metrics
+        self.cache: PredictionCache[PredictTask] = PredictionCache(settings.query.cache_size_bytes)
+        self.applications = Applications()
+        self.fleet = Fleet(
+            clock,
+            DispatchSettings(max_batch_bytes=settings.query.max_batch_bytes),
+            self.observer,
+            _encode_probe,
+            self._readiness_changed,
+        )
+        self.executor = TaskExecutor(
+            clock, self.cache, self.fleet, self.observer, settings.query.max_queue_length
+        )
+        self.fleet.connect_sink(self.executor)
+        self.processor = QueryProcessor(
+            clock,
+            self.applications,
+            self.fleet,
+            self.executor,
+            self.observer,
+            QueryIds(epoch),
+            store,
+        )
+        worker = settings.worker
+        self.registry = WorkerRegistry(
+            worker.worker_id, f"{worker.advertise_host}:{worker.rpc_port}", self.fleet, store
+        )
+        self.follower = ConfigFollower(
+            store, self.processor, self.fleet, self.cache, self.registry, worker, self.observer
+        )
+        self.rpc = RpcServer(
+            self.registry,
+            RpcSettings(worker.rpc_host, worker.rpc_port, worker.token, settings.max_message_bytes),
+        )
+        self.stopping = False
+        self._clock = clock
+
+    def snapshot_metrics(self) -> dict[str, Any]:
+        """Return this worker's metrics, gauges brought up to date."""
+        self.observer.read_gauges(self.cache, self.fleet)
+        return self.metrics.snapshot()
+
+    def http_app(self, hub: MetricsHubClient) -> PredictApp:
+        """Return the ASGI application."""
+        return PredictApp(
+            self.processor,
+            self._clock,
+            self.settings.http,
+            self.metrics.http_response,
+            create_app(hub.merged_snapshot, lambda: self.follower.ready and not self.stopping),
+        )
+
+    def _readiness_changed(self) -> None:
+        self.follower.readiness_changed()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: the worker drains more than HTTP."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _encode_probe(record: ModelRecord) -> bytes:
+    return pack_input(parse_json((record.probe_input or "null").encode()), record.input_type)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that shares the port with this frontend's other workers.
+
+    Raises:
+        OSError: the port belongs to somebody else.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((host, port))
+    sock.listen(2048)
+    sock.set_inheritable(False)
+    return sock
+
+
+async def _first_epoch(store: ConfigStore) -> int:
+    """Wait for the store for ever, as the original did, and say so."""
+    while True:
+        try:
+            return await store.next_epoch()
+        except StoreUnavailable as error:
+            log.error("waiting for the configuration store: %s", error)
+            await asyncio.sleep(_STORE_RETRY_S)
+
+
+async def run_worker(
+    settings: QueryFrontendSettings, store: ConfigStore, hub_socket: str | None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(_first_epoch(store))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        starting.cancel()
+        return
+    worker = Worker(settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now))
+    hub = MetricsHubClient(hub_socket, worker.snapshot_metrics)
+    await hub.start()
+    await worker.rpc.start()
+    following = asyncio.create_task(worker.follower.run())
+    http = settings.http
+    server = _Server(
+        uvicorn.Config(
+            worker.http_app(hub),
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=http.timeout_request_s,
+            timeout_graceful_shutdown=int(settings.worker.drain_s),
+            backlog=2048,
+        )
+    )
+    serving = asyncio.create_task(server.serve([listening_socket(http.host, http.port)]))
+    await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping: draining what is in flight")
+    worker.stopping = True
+    server.should_exit = True
+    await serving
+    for replica in worker.fleet.replicas():
+        replica.end("the frontend worker is stopping", reconnect=True)
+    await worker.rpc.stop(1.0)
+    stopped.cancel()
+    if following.done():
+        following.result()
+    following.cancel()
+    with contextlib.suppress(StoreUnavailable):
+        await store.delete_lease(settings.worker.worker_id)
+    await hub.stop()

@@ -1,0 +1,28 @@
+"""Runs the management frontend's HTTP server."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from clipper.management.app import create_app
+from clipper.management.settings import ManagementSettings
+from clipper.store.base import ConfigStore
+
+
+async def serve(store: ConfigStore, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: the port is taken.
+    """
+    config = uvicorn.Config(
+        create_app(store, ManagementSettings()),
+        host=host,
+        port=port,
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    await uvicorn.Server(config).serve()

@@ -1,0 +1,99 @@
+"""Applications in force, and which model version serves each link.
+
+Built from configuration snapshots. The rule of design decision 13 is here as a pure function: the
+current version is what the operator wants, the serving version is what gets the queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from clipper.datatypes import DefaultReason, Output
+from clipper.query.rendering import render_output
+from clipper.selection.catalog import make_policy
+from clipper.selection.policy import SelectionPolicy
+from clipper.store.base import ApplicationRecord, ConfigSnapshot
+
+
+class Application:
+    """One registered application, ready for queries."""
+
+    __slots__ = ("default", "links", "name", "policy", "record", "slo_s", "state")
+
+    def __init__(self, record: ApplicationRecord, links: tuple[str, ...], state: bytes) -> None:
+        self.record = record
+        self.name = record.name
+        self.slo_s = record.slo_s
+        self.links = links
+        self.policy: SelectionPolicy = make_policy(record.policy)
+        self.state = state
+        self.default: Output = render_output(record.default_output.encode())
+
+    def explain(self, reason: DefaultReason, detail: str) -> str:
+        """Return the text of ``default_explanation``."""
+        return f"{reason.explanation}: {detail}" if detail else reason.explanation
+
+
+def choose_serving(
+    current: str | None,
+    serving: str | None,
+    registered: Collection[str],
+    is_ready: Callable[[str], bool],
+) -> str | None:
+    """Return the version of one model that gets the queries (design decision 13).
+
+    The current version once it is ready; until then the last one that served, as long as it is
+    registered and has a replica; otherwise the current one all the same.
+    """
+    if current is None or current not in registered:
+        return None
+    if serving is None or serving == current or serving not in registered:
+        return current
+    if is_ready(current) or not is_ready(serving):
+        return current
+    return serving
+
+
+class Applications:
+    """The table of applications; replaced as a whole by `apply`."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Application] = {}
+        self._versions: dict[str, set[str]] = {}
+
+    def get(self, name: str) -> Application | None:
+        """Return an application by name."""
+        return self._by_name.get(name)
+
+    def names(self) -> Collection[str]:
+        """Return all names."""
+        return self._by_name.keys()
+
+    def versions_of(self, model_name: str) -> Collection[str]:
+        """Return the registered versions of a model."""
+        return self._versions.get(model_name, ())
+
+    def apply(self, snapshot: ConfigSnapshot) -> list[Application]:
+        """Bring the table to a snapshot; return the applications that are new or were changed."""
+        table: dict[str, Application] = {}
+        changed: list[Application] = []
+        for name, record in snapshot.applications.items():
+            links = tuple(snapshot.links.get(name, ()))
+            known = self._by_name.get(name)
+            if known is None or known.record != record:
+                policy = make_policy(record.policy)
+                known = Application(record, links, policy.init(record.default_output))
+                changed.append(known)
+            known.links = links
+            table[name] = known
+        versions: dict[str, set[str]] = {}
+        for model in snapshot.models:
+            versions.setdefault(model.name, set()).add(model.version)
+        self._by_name, self._versions = table, versions
+        return changed
+
+    def tightest_slo_s(self, model_name: str) -> float | None:
+        """Return the smallest latency objective among the applications linked to a model."""
+        return min(
+            (app.slo_s for app in self._by_name.values() if model_name in app.links), default=None
+        )

@@ -1,0 +1,282 @@
+"""The model versions in force, their replicas, and which of them serve.
+
+The fleet joins what the store says is registered with what has dialled in. It is the registry that
+the gRPC service reports to, and the place where the executor finds a version's queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from clipper.batching.aimd import AimdPolicy
+from clipper.batching.dispatcher import (
+    Dispatcher,
+    DispatcherLane,
+    DispatchObserver,
+    DispatchSettings,
+    TaskSink,
+)
+from clipper.batching.fixed import FixedPolicy
+from clipper.batching.policy import BatchSizePolicy
+from clipper.batching.quantile import QuantilePolicy
+from clipper.batching.queue import ModelQueue
+from clipper.batching.task import PredictTask
+from clipper.clock import Clock
+from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.replicas.replica import BatchReply, Replica, ReplicaState
+from clipper.store.base import ConfigSnapshot, ModelRecord
+
+log = logging.getLogger(__name__)
+
+
+class FleetObserver(Protocol):
+    """Where the fleet's measurements go."""
+
+    def model(self, model: VersionedModelId) -> DispatchObserver:
+        """Return the observer of one model version."""
+
+    def model_removed(self, model: VersionedModelId) -> None:
+        """A version is no longer registered."""
+
+
+def make_batch_policy(record: ModelRecord) -> BatchSizePolicy:
+    """Return a fresh controller for one replica of the version."""
+    if record.batch_size > 0:
+        return FixedPolicy(record.batch_size)
+    if record.batch_policy == "quantile":
+        return QuantilePolicy()
+    return AimdPolicy()
+
+
+class ServedModel:
+    """One registered model version: its queue and the dispatchers of its ready replicas."""
+
+    def __init__(self, record: ModelRecord, lane: DispatcherLane, queue: ModelQueue) -> None:
+        self.record = record
+        self.lane = lane
+        self.queue = queue
+        self.dispatchers: dict[Replica, Dispatcher] = {}
+        self.probes: dict[Replica, int] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether a replica serves this version now."""
+        return any(not dispatcher.draining for dispatcher in self.dispatchers.values())
+
+    def offer(self, task: PredictTask, now_s: float) -> None:
+        """Queue a task and have a replica look."""
+        self.queue.put(task, now_s)
+        self.lane.wake()
+
+
+class Fleet:
+    """All model versions and replicas of one frontend worker."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: DispatchSettings,
+        observer: FleetObserver,
+        encode_probe: Callable[[ModelRecord], bytes],
+        on_change: Callable[[], None],
+    ) -> None:
+        """``on_change`` is told whenever readiness or the set of replicas changed."""
+        self._clock = clock
+        self._settings = settings
+        self._observer = observer
+        self._encode_probe = encode_probe
+        self._on_change = on_change
+        self._models: dict[VersionedModelId, ServedModel] = {}
+        self._replicas: dict[VersionedModelId, list[Replica]] = {}
+        self._sink: TaskSink | None = None
+
+    def connect_sink(self, sink: TaskSink) -> None:
+        """Say where outcomes of tasks go; once, before the first snapshot."""
+        self._sink = sink
+
+    def get(self, model: VersionedModelId) -> ServedModel | None:
+        """Return a registered version."""
+        return self._models.get(model)
+
+    def is_ready(self, model: VersionedModelId) -> bool:
+        """Whether a version is registered and has a replica that serves."""
+        served = self._models.get(model)
+        return served is not None and served.ready
+
+    def record(self, model: VersionedModelId) -> ModelRecord | None:
+        """Return the registered record of a version."""
+        served = self._models.get(model)
+        return served.record if served else None
+
+    def models(self) -> list[ServedModel]:
+        """Return every registered version."""
+        return list(self._models.values())
+
+    def replicas(self) -> list[Replica]:
+        """Return every connected replica."""
+        return [replica for replicas in self._replicas.values() for replica in replicas]
+
+    def apply(
+        self, snapshot: ConfigSnapshot, slo_of: Callable[[str], float | None]
+    ) -> list[ModelRecord]:
+        """Bring the versions to a snapshot; return the records that are gone or were replaced.
+
+        ``slo_of`` gives the tightest latency objective of a model's applications.
+        """
+        gone = []
+        for model, served in list(self._models.items()):
+            if snapshot.models.get(model) != served.record:
+                gone.append(served.record)
+                self._unregister(model)
+        for model, record in snapshot.models.items():
+            if model not in self._models:
+                self._register(record)
+            slo_s = slo_of(model.name)
+            if slo_s is not None:
+                self._models[model].lane.set_slo(slo_s)
+        return gone
+
+    def is_suspect(self, replica: Replica) -> bool:
+        """Whether a replica's batch is so late that it is not being fed."""
+        served = self._models.get(replica.model)
+        dispatcher = served.dispatchers.get(replica) if served else None
+        return dispatcher is not None and dispatcher.suspect
+
+    def joined(self, replica: Replica) -> None:
+        """A container registered."""
+        self._replicas.setdefault(replica.model, []).append(replica)
+        log.info("replica %s #%s joined", replica.model, replica.replica_id)
+        self._on_change()
+
+    def left(self, replica: Replica, reason: str) -> None:
+        """A container's stream ended; its batches go back to the queue."""
+        log.info("replica %s #%s left: %s", replica.model, replica.replica_id, reason)
+        replicas = self._replicas.get(replica.model, [])
+        if replica in replicas:
+            replicas.remove(replica)
+        served = self._models.get(replica.model)
+        if served is not None:
+            served.probes.pop(replica, None)
+            self._detach(served, replica)
+            served.lane.wake()
+        self._on_change()
+
+    def pumped(self, replica: Replica) -> None:
+        """Credits came."""
+        served = self._models.get(replica.model)
+        if served is None:
+            return
+        dispatcher = served.dispatchers.get(replica)
+        if dispatcher is not None:
+            dispatcher.pump()
+        elif replica.state is ReplicaState.CONNECTED and replica not in served.probes:
+            self._admit(served, replica)
+
+    def answered(self, replica: Replica, batch_id: int, reply: BatchReply) -> None:
+        """A batch, or the probe, was answered."""
+        served = self._models.get(replica.model)
+        if served is None:
+            return
+        if served.probes.get(replica) == batch_id:
+            del served.probes[replica]
+            self._probe_answered(served, replica, reply)
+            return
+        dispatcher = served.dispatchers.get(replica)
+        if dispatcher is not None:
+            dispatcher.batch_answered(batch_id, reply)
+
+    def draining(self, replica: Replica) -> None:
+        """The container takes nothing more."""
+        served = self._models.get(replica.model)
+        dispatcher = served.dispatchers.get(replica) if served else None
+        if dispatcher is not None:
+            dispatcher.draining = True
+        self._on_change()
+
+    def _register(self, record: ModelRecord) -> None:
+        if self._sink is None:
+            raise RuntimeError("connect_sink comes before the first snapshot")
+        sink = self._sink
+        lane = DispatcherLane(
+            self._clock,
+            self._settings_of(record),
+            sink,
+            self._observer.model(record.id),
+            record.generation,
+        )
+        queue = ModelQueue(lambda task: sink.failed(task, DefaultReason.SLO, ""))
+        served = self._models[record.id] = ServedModel(record, lane, queue)
+        for replica in self._replicas.get(record.id, []):
+            if replica.credits:
+                self._admit(served, replica)
+
+    def _settings_of(self, record: ModelRecord) -> DispatchSettings:
+        base = self._settings
+        return DispatchSettings(
+            max_batch_bytes=base.max_batch_bytes,
+            batch_wait_s=record.batch_wait_ms / 1e3,
+            objective_share=base.objective_share,
+            late_factor=base.late_factor,
+            late_floor_s=base.late_floor_s,
+        )
+
+    def _unregister(self, model: VersionedModelId) -> None:
+        served = self._models.pop(model)
+        for replica in list(served.dispatchers):
+            self._detach(served, replica)
+            replica.state = ReplicaState.CONNECTED
+        for task in served.queue.drain():
+            served.lane.sink.failed(task, DefaultReason.NO_REPLICA, "")
+        self._observer.model_removed(model)
+
+    def _admit(self, served: ServedModel, replica: Replica) -> None:
+        """Let a connected replica serve, after its probe if the version has one."""
+        if replica.input_type is not served.record.input_type:
+            log.error(
+                "replica %s #%s takes %s but the model is registered for %s; it gets no queries",
+                replica.model,
+                replica.replica_id,
+                replica.input_type,
+                served.record.input_type,
+            )
+            return
+        if served.record.probe_input is None:
+            self._attach(served, replica)
+            return
+        budget_s = 60.0
+        probe = self._encode_probe(served.record)
+        served.probes[replica] = replica.send_batch(
+            [probe], [budget_s], served.record.generation, None, probe=True
+        )
+
+    def _probe_answered(self, served: ServedModel, replica: Replica, reply: BatchReply) -> None:
+        if reply.errors:
+            replica.state = ReplicaState.PROBE_FAILED
+            log.error(
+                "replica %s #%s failed on the probe input, it gets no queries: %s",
+                replica.model,
+                replica.replica_id,
+                reply.errors[0],
+            )
+            self._on_change()
+        else:
+            self._attach(served, replica)
+
+    def _attach(self, served: ServedModel, replica: Replica) -> None:
+        dispatcher = Dispatcher(
+            replica, served.queue, make_batch_policy(served.record), served.lane
+        )
+        served.dispatchers[replica] = dispatcher
+        served.lane.dispatchers.append(dispatcher)
+        replica.state = ReplicaState.READY
+        log.info("replica %s #%s is ready", replica.model, replica.replica_id)
+        self._on_change()
+        dispatcher.pump()
+
+    def _detach(self, served: ServedModel, replica: Replica) -> None:
+        dispatcher = served.dispatchers.pop(replica, None)
+        if dispatcher is not None:
+            served.lane.dispatchers.remove(dispatcher)
+            dispatcher.close()

@@ -1,0 +1,195 @@
+"""The query processor: one application's queries from arrival to answer or default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from clipper.clock import Clock
+from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.errors import InvalidRequest
+from clipper.query.applications import Application, Applications, choose_serving
+from clipper.query.deadlines import DeadlineLines
+from clipper.query.executor import TaskExecutor
+from clipper.query.fleet import Fleet
+from clipper.query.query import PredictRequest, Query
+from clipper.selection.policy import Feedback
+from clipper.store.base import ConfigSnapshot
+
+
+class QueryObserver(Protocol):
+    """Where the outcomes of queries are counted."""
+
+    def query_finished(self, query: Query, latency_s: float) -> None:
+        """A query has its answer or default."""
+
+
+class StateStore(Protocol):
+    """Where selection state lives."""
+
+    async def read_state(self, app: str, uid: str) -> bytes | None:
+        """Return the state of one user of one application."""
+
+    async def write_state(self, app: str, uid: str, state: bytes) -> None:
+        """Store the state of one user of one application."""
+
+
+@dataclasses.dataclass(slots=True)
+class QueryIds:
+    """Query ids below 2^53, unique over workers and restarts: epoch · 2^32 + counter."""
+
+    epoch: int
+    spare_epoch: int | None = None
+    """The next epoch, fetched ahead of time, for when the counter is used up."""
+    _counter: int = 0
+
+    @property
+    def wants_spare(self) -> bool:
+        """Whether it is time to fetch the next epoch."""
+        return self.spare_epoch is None and self._counter > 1 << 31
+
+    def next(self) -> int:
+        """Return the next id."""
+        if self._counter >= 1 << 32 and self.spare_epoch is not None:
+            self.epoch, self.spare_epoch, self._counter = self.spare_epoch, None, 0
+        query_id = (self.epoch << 32) + self._counter
+        self._counter += 1
+        return query_id
+
+
+class QueryProcessor:
+    """Selects models, submits tasks, keeps deadlines, combines outputs."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        applications: Applications,
+        fleet: Fleet,
+        executor: TaskExecutor,
+        observer: QueryObserver,
+        ids: QueryIds,
+        states: StateStore,
+    ) -> None:
+        self.applications = applications
+        self.ids = ids
+        self._states = states
+        self._clock = clock
+        self._fleet = fleet
+        self._executor = executor
+        self._observer = observer
+        self._deadlines = DeadlineLines(clock)
+        self._current: dict[str, str] = {}
+        self._served: dict[str, str] = {}
+        self._routes: dict[str, VersionedModelId] = {}
+
+    @property
+    def served_versions(self) -> dict[str, str]:
+        """Model name → the last version that really served, to be remembered in the store."""
+        return self._served
+
+    def apply(self, snapshot: ConfigSnapshot) -> None:
+        """Take the version pointers of a snapshot."""
+        self._current = dict(snapshot.current_versions)
+        # What this worker switched to itself stands; the store's memory is for a fresh worker.
+        served = {**snapshot.serving_versions, **self._served}
+        self._served = {
+            name: version
+            for name, version in served.items()
+            if version in self.applications.versions_of(name)
+        }
+        self.choose_serving()
+
+    def choose_serving(self) -> None:
+        """Decide again which version of each model serves, after readiness has changed."""
+        routes = {}
+        for name, current in self._current.items():
+            version = choose_serving(
+                current,
+                self._served.get(name),
+                self.applications.versions_of(name),
+                lambda version, name=name: self._fleet.is_ready(  # type: ignore[misc]
+                    VersionedModelId(name, version)
+                ),
+            )
+            if version is None:
+                continue
+            model = routes[name] = VersionedModelId(name, version)
+            if self._fleet.is_ready(model):
+                self._served[name] = version
+        self._routes = routes
+
+    def candidates(
+        self, application: Application, version: str | None
+    ) -> Sequence[VersionedModelId]:
+        """Return the versions that may answer.
+
+        Raises:
+            InvalidRequest: the requested version is not registered (texts of spec §2.5).
+        """
+        links = application.links
+        if version is None:
+            return [self._routes[name] for name in links if name in self._routes]
+        if len(links) > 1:
+            raise InvalidRequest(f"Too many models linked to application {application.name}")
+        if not links:
+            return ()
+        if version not in self.applications.versions_of(links[0]):
+            raise InvalidRequest(
+                f"Requested version: {version} does not exist for model: {links[0]}"
+            )
+        return (VersionedModelId(links[0], version),)
+
+    def submit(
+        self,
+        application: Application,
+        candidates: Sequence[VersionedModelId],
+        inputs: Sequence[bytes],
+        arrival_s: float,
+    ) -> PredictRequest:
+        """Start one query for each input; they may be finished on return."""
+        request = PredictRequest(len(inputs))
+        models = application.policy.select(application.state, candidates)
+        for input_bytes in inputs:
+            query = Query(
+                self.ids.next(), application, input_bytes, arrival_s, request, self._finish
+            )
+            request.queries.append(query)
+            query.expect(len(models))
+            for model in models:
+                self._executor.submit(query, model)
+            if not query.done:
+                self._deadlines.add(query, application.slo_s)
+        return request
+
+    async def feedback(
+        self, application: Application, uid: int, input_bytes: bytes, feedback: Feedback
+    ) -> bool:
+        """Learn from feedback; False when there is no state for the user (spec §2.7).
+
+        Raises:
+            StoreUnavailable: the state can be neither read nor written now.
+        """
+        state = await self._states.read_state(application.name, str(uid))
+        if state is None:
+            return False
+        candidates = self.candidates(application, None)
+        outputs = self._executor.cached(application, candidates, input_bytes)
+        learned = application.policy.observe(state, feedback, outputs)
+        if learned != state:
+            await self._states.write_state(application.name, str(uid), learned)
+        return True
+
+    def _finish(self, query: Query) -> None:
+        query.done = True
+        application = query.application
+        combined = application.policy.combine(application.state, query.outputs)
+        if combined.output is not None:
+            query.output, query.reason = combined.output, None
+        elif query.reason is None:
+            query.reason = DefaultReason.LOW_CONFIDENCE
+        if query.tasks:
+            self._executor.release(query)
+            query.tasks = []
+        self._observer.query_finished(query, self._clock.now() - query.arrival_s)
+        query.request.finished()

@@ -1,0 +1,114 @@
+"""A query on its way: which tasks it waits for, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clipper.batching.task import PredictTask
+from clipper.datatypes import DefaultReason, Output, VersionedModelId
+from clipper.query.applications import Application
+
+
+class PredictRequest:
+    """The queries of one request; `on_done` is called once, when all of them are finished."""
+
+    __slots__ = ("on_done", "pending", "queries")
+
+    def __init__(self, size: int) -> None:
+        self.queries: list[Query] = []
+        self.pending = size
+        self.on_done: Callable[[], None] | None = None
+
+    def finished(self) -> None:
+        """One more of its queries is finished."""
+        self.pending -= 1
+        if self.pending == 0 and self.on_done is not None:
+            self.on_done()
+
+
+class Query:
+    """One input of one application. Belongs to the event loop's thread.
+
+    ``done`` is set once; after that ``output`` is the answer, or ``reason`` says why there is none.
+    """
+
+    __slots__ = (
+        "_finish",
+        "_missing",
+        "application",
+        "arrival_s",
+        "deadline_s",
+        "detail",
+        "done",
+        "input",
+        "output",
+        "outputs",
+        "query_id",
+        "reason",
+        "request",
+        "tasks",
+    )
+
+    def __init__(
+        self,
+        query_id: int,
+        application: Application,
+        input_bytes: bytes,
+        arrival_s: float,
+        request: PredictRequest,
+        finish: Callable[[Query], None],
+    ) -> None:
+        self.query_id = query_id
+        self.application = application
+        self.input = input_bytes
+        self.arrival_s = arrival_s
+        self.deadline_s = arrival_s + application.slo_s
+        self.request = request
+        self.done = False
+        self.output: Output | None = None
+        self.reason: DefaultReason | None = None
+        self.detail = ""
+        self.tasks: list[PredictTask] = []
+        self.outputs: dict[VersionedModelId, Output] = {}
+        self._missing = 0
+        self._finish = finish
+
+    def expect(self, count: int) -> None:
+        """Wait for ``count`` outcomes; with none the query is finished at once."""
+        self._missing = count
+        if count == 0:
+            self.reason = DefaultReason.NO_REPLICA
+            self._finish(self)
+
+    def arrived(self, model: VersionedModelId, output: Output) -> None:
+        """Take a model's output."""
+        if self.done:
+            return
+        self.outputs[model] = output
+        self._missing -= 1
+        if self._missing == 0:
+            self._finish(self)
+
+    def missed(self, reason: DefaultReason, detail: str) -> None:
+        """A model will give no output in time."""
+        if self.done:
+            return
+        self.reason = reason
+        self.detail = detail
+        self._missing -= 1
+        if self._missing == 0:
+            self._finish(self)
+
+    def deliver(self, task: PredictTask) -> None:
+        """The task has its output."""
+        if isinstance(task.output, Output):
+            self.arrived(task.model, task.output)
+
+    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+        """The task will give no output in time."""
+        self.missed(reason, detail)
+
+    def expire(self) -> None:
+        """The deadline has come: answer with what there is."""
+        self.reason = DefaultReason.SLO
+        self._finish(self)
