@@ -302,7 +302,11 @@ class LocalContainerManager(ContainerManager):
             (host, self._cluster.query_port, "/readyz"),
             (host, self._cluster.management_port, "/admin/ping"),
         ]
-        wait_until_ready(endpoints, self.status, roles, _START_LIMIT_S)
+
+        def status() -> dict[str, Any]:
+            return self._request("status", _STATUS_LIMIT_S)
+
+        wait_until_ready(endpoints, status, roles, _START_LIMIT_S)
 
     def _children(self, role: str) -> list[dict[str, Any]]:
         rows = self._request("status", _STATUS_LIMIT_S)["children"]
