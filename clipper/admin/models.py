@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clipper.admin.readiness import all_reach, ready_counts
+from clipper.admin.readiness import ready_count
 from clipper.admin.session import Session
 from clipper.admin.settings import ModelSettings
 from clipper.datatypes import ADAPTIVE_BATCH_SIZE, CONTAINERLESS_MODEL_IMAGE
@@ -105,14 +105,18 @@ class ModelMethods(Session):
         return dict(info)
 
     def get_workers(self) -> list[Any]:
-        """Return the live frontend workers with the replicas that each of them knows."""
+        """Return the live frontend workers and the configuration revision that each applied."""
         return list(self._question("get_workers"))
+
+    def _ready_count(self, name: str, version: str) -> int:
+        containers = self.get_all_model_replicas(verbose=True)
+        return ready_count(self.get_workers(), containers, name, version)
 
     def _point_to(self, name: str, version: str) -> None:
         self._command("set_model_version", model_name=name, model_version=version)
 
     def _warn_if_not_ready(self, name: str, version: str) -> None:
-        if not all_reach(ready_counts(self.get_workers(), name, version), 1):
+        if not self._ready_count(name, version):
             self.logger.warning(
                 f"Version {version} of model {name} is current but has no ready replica. Queries "
                 "keep going to the last version that served until it has one: "

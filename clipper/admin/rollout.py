@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from clipper.admin.readiness import connected_count, listed_counts, of_version, ready_counts
+from clipper.admin.readiness import connected_count, of_version
 from clipper.admin.settings import ModelSettings
 from clipper.errors import ClipperException, ContainerStartError
 
@@ -89,7 +89,7 @@ class Rollout:
 
     def wait_until_gone(self) -> None:
         """Return when no frontend lists a container of the version any more."""
-        self._wait(self._gone, self._deadline(), may_fail=False)
+        self._wait(self._shrunk, self._deadline(), may_fail=False)
 
     def _register(self, settings: ModelSettings) -> None:
         try:
@@ -138,21 +138,15 @@ class Rollout:
         return _Progress(count >= self._wanted, text)
 
     def _ready(self) -> _Progress:
-        counts = ready_counts(self._client.get_workers(), self._name, self._version)
-        count = min(counts.values(), default=0)
+        count = self._client._ready_count(self._name, self._version)
         text = f"{count} of {self._wanted} containers ready on every frontend worker"
         return _Progress(count >= self._wanted, text)
 
     def _shrunk(self) -> _Progress:
-        counts = listed_counts(self._client.get_workers(), self._name, self._version)
-        count = max(counts.values(), default=0)
-        text = f"{count} containers still connected instead of {self._wanted}"
-        return _Progress(count <= self._wanted, text)
-
-    def _gone(self) -> _Progress:
         containers = self._client.get_all_model_replicas(verbose=True)
         count = len(of_version(containers, self._name, self._version))
-        return _Progress(not count, f"{count} containers still connected")
+        text = f"{count} containers still connected instead of {self._wanted}"
+        return _Progress(count <= self._wanted, text)
 
     def _deadline(self) -> float:
         return self._client._clock() + self._timeout_s

@@ -58,7 +58,7 @@ class ModelSettings:
             raise ClipperException(
                 f"Invalid batch_wait_ms: {self.batch_wait_ms}. It must be 0 or more milliseconds"
             )
-        self._probe_text()
+        self._check_probe_input()
         return dataclasses.replace(self, input_type=canonical_input_type(self.input_type))
 
     def deployable(self) -> ModelSettings:
@@ -81,14 +81,11 @@ class ModelSettings:
             "batch_wait_ms": self.batch_wait_ms,
             "cache": self.cache,
         }
-        probe = self._probe_text()
-        return body if probe is None else {**body, "probe_input": probe}
+        return body if self.probe_input is None else {**body, "probe_input": self.probe_input}
 
-    def _probe_text(self) -> str | None:
-        if self.probe_input is None:
-            return None
+    def _check_probe_input(self) -> None:
         try:
-            return json.dumps(self.probe_input)
+            json.dumps(self.probe_input)
         except (TypeError, ValueError) as error:
             raise ClipperException(
                 f"Invalid probe_input: {error}. Pass one input as JSON would hold it, "

@@ -25,7 +25,8 @@ def deploy_options(options: EndpointOptions) -> DeployOptions:
 
 def create(
     clipper_conn: ClipperConnection,
-    name: str,
+    app_name: str,
+    model_name: str,
     version: str,
     input_type: str,
     default_output: str,
@@ -35,7 +36,7 @@ def create(
 ) -> None:
     """Register the application, run ``deploy``, link; undo everything when a step fails."""
     clipper_conn.register_application(
-        name,
+        app_name,
         input_type,
         default_output,
         slo_micros,
@@ -47,11 +48,12 @@ def create(
     try:
         deploy(deploy_options(options))
         deployed = True
-        clipper_conn.link_model_to_app(name, name)
+        clipper_conn.link_model_to_app(app_name, model_name)
     except BaseException:
-        _attempt(clipper_conn, lambda: clipper_conn.unregister_application(name))
+        _attempt(clipper_conn, lambda: clipper_conn.unregister_application(app_name))
         if deployed:
-            _attempt(clipper_conn, lambda: clipper_conn.stop_versioned_models({name: [version]}))
+            deployed_version = {model_name: [version]}
+            _attempt(clipper_conn, lambda: clipper_conn.stop_versioned_models(deployed_version))
         raise
 
 

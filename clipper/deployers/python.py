@@ -59,7 +59,15 @@ def create_endpoint(
         )
 
     endpoint.create(
-        clipper_conn, name, str(version), input_type, default_output, slo_micros, options, deploy
+        clipper_conn,
+        name,
+        name,
+        str(version),
+        input_type,
+        default_output,
+        slo_micros,
+        options,
+        deploy,
     )
 
 

@@ -1,0 +1,100 @@
+"""The command's global options, its groups, and how failures are told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import requests
+import typer
+from typer.core import TyperGroup
+
+import clipper
+from clipper.cli import apps, cluster, deploy, doctor, logs, models, queries
+from clipper.cli.context import DEFAULT_CLUSTER, ClusterChoice, Context, Mode
+from clipper.cli.output import Format, Output
+from clipper.errors import ClipperException
+
+
+class ReportingGroup(TyperGroup):
+    """Turns expected failures into one sentence on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; tracebacks only with ``-v`` or for a bug in Clipper."""
+        try:
+            return super().invoke(ctx)
+        except (ClipperException, requests.RequestException, OSError) as error:
+            context = ctx.obj if isinstance(ctx.obj, Context) else Context()
+            if context.verbose:
+                raise
+            context.output.error(explain(error))
+            raise typer.Exit(1) from error
+
+
+def explain(error: Exception) -> str:
+    """Return the failure and the next step."""
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        url = error.request.url if error.request is not None else "a frontend"
+        return f"{url} cannot be reached. Run `clipper doctor` to find out why"
+    return str(error)
+
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Serve predictions: run a cluster, deploy models, ask them.",
+)
+cluster.add_commands(app)
+deploy.add_commands(app)
+models.add_commands(app)
+queries.add_commands(app)
+logs.add_commands(app)
+doctor.add_commands(app)
+app.add_typer(apps.group, name="apps")
+app.add_typer(models.group, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"clipper {clipper.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def global_options(
+    ctx: typer.Context,
+    cluster_name: Annotated[
+        str,
+        typer.Option("--cluster", "-c", envvar="CLIPPER_CLUSTER", help="Name of the cluster."),
+    ] = DEFAULT_CLUSTER,
+    state_dir: Annotated[
+        str | None,
+        typer.Option(envvar="CLIPPER_STATE_DIR", help="Directory of the cluster's state."),
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="Where the processes run.")] = Mode.LOCAL,
+    output: Annotated[
+        Format, typer.Option("--output", "-o", help="Tables for people, JSON for programs.")
+    ] = Format.TABLE,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log every step; tracebacks on failure.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Options of all commands."""
+    if ctx.obj is None:
+        ctx.obj = Context()
+    context: Context = ctx.obj
+    context.choice = ClusterChoice(cluster_name, state_dir, mode)
+    context.output = Output(output)
+    context.verbose = verbose
+    level = logging.INFO if verbose else logging.CRITICAL
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-8s %(message)s")
+
+
+def main() -> None:
+    """Entry point of the `clipper` command."""
+    app()

@@ -1,0 +1,112 @@
+"""`apps`: applications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from clipper.cli import context
+from clipper.datatypes import OnDefault
+from clipper.errors import ClipperException
+
+group = typer.Typer(help="List, add, show and remove applications.")
+
+APP_COLUMNS = ("name", "input type", "SLO ms", "default", "models")
+
+Name = Annotated[str, typer.Argument(help="Name of the application.")]
+
+
+@group.callback(invoke_without_command=True)
+def list_apps(ctx: typer.Context) -> None:
+    """List, add, show and remove applications."""
+    if ctx.invoked_subcommand is not None:
+        return
+    session = context.of(ctx)
+    apps = session.connected().get_all_apps(verbose=True)
+    if session.output.is_json:
+        session.output.json(apps)
+        return
+    session.output.table(
+        "Applications",
+        APP_COLUMNS,
+        app_rows(apps),
+    )
+
+
+def app_rows(apps: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
+    """Return table rows for `APP_COLUMNS`."""
+    return [
+        (
+            one["name"],
+            one["input_type"],
+            f"{one['latency_slo_micros'] / 1000:g}",
+            one["default_output"],
+            one["linked_models"],
+        )
+        for one in sorted(apps, key=lambda one: str(one["name"]))
+    ]
+
+
+@group.command()
+def add(
+    ctx: typer.Context,
+    name: Name,
+    input_type: Annotated[
+        str, typer.Option(help="bytes, integers, floats, doubles or strings.")
+    ] = "doubles",
+    default: Annotated[
+        str, typer.Option(help="Output when there is no prediction in time.")
+    ] = "None",
+    slo_ms: Annotated[
+        float | None, typer.Option(help="Latency objective in milliseconds (default 3000).")
+    ] = None,
+    slo_micros: Annotated[
+        int | None, typer.Option(help="Latency objective in microseconds instead.")
+    ] = None,
+    on_default: Annotated[
+        OnDefault, typer.Option(help="Answer 200 with the default output, or an error.")
+    ] = OnDefault.OUTPUT,
+) -> None:
+    """Register an application."""
+    session = context.of(ctx)
+    micros = choose_slo_micros(slo_ms, slo_micros)
+    connection = session.connected()
+    connection.register_application(name, input_type, default, micros, on_default=on_default)
+    session.output.done(
+        f"Registered application {name}: http://{connection.get_query_addr()}/{name}/predict"
+    )
+
+
+def choose_slo_micros(slo_ms: float | None, slo_micros: int | None) -> int:
+    """Return the objective in microseconds; ClipperException when both are given."""
+    if slo_ms is not None and slo_micros is not None:
+        raise ClipperException("Give --slo-ms or --slo-micros, not both")
+    if slo_micros is not None:
+        return slo_micros
+    return round((3000.0 if slo_ms is None else slo_ms) * 1000)
+
+
+@group.command()
+def rm(ctx: typer.Context, name: Name) -> None:
+    """Remove an application and its links."""
+    session = context.of(ctx)
+    session.connected().unregister_application(name)
+    session.output.done(f"Removed application {name}")
+
+
+@group.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show one application."""
+    session = context.of(ctx)
+    info = session.connected().get_app_info(name)
+    if info is None:
+        raise ClipperException(
+            f"There is no application {name}. `clipper apps` lists them, `clipper apps add` "
+            "registers one"
+        )
+    if session.output.is_json:
+        session.output.json(info)
+    else:
+        session.output.table(f"Application {name}", ("property", "value"), list(info.items()))

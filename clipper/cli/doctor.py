@@ -1,0 +1,138 @@
+"""`doctor`: gathers what can be known of a cluster and prints the findings."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+import typer
+
+from clipper.admin.connection import ClipperConnection
+from clipper.cli import context
+from clipper.cli.diagnosis import Facts, Finding, examine
+from clipper.cli.models import model_summaries
+from clipper.errors import ClipperException
+from clipper.managers.base import RPC_PORT
+from clipper.managers.ports import is_free
+
+_DISTRIBUTION = "clipper-serving"
+_PROBE_TIMEOUT_S = 5.0
+_TAIL_LINES = 15
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(doctor)
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Look for what is wrong and say what to do; exit code 1 if there is a problem."""
+    session = context.of(ctx)
+    findings = examine(gather(session))
+    if session.output.is_json:
+        session.output.json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            _print(session, finding)
+    if any(finding.is_problem for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print(session: context.Context, finding: Finding) -> None:
+    mark = "PROBLEM" if finding.is_problem else "ok     "
+    session.output.text(f"{mark}  {finding.check}: {finding.detail}")
+    if finding.next_step:
+        session.output.text(f"         -> {finding.next_step}")
+
+
+def gather(session: context.Context) -> Facts:
+    """Collect the facts; what cannot be reached is a fact, too."""
+    connection = session.connection()
+    status: dict[str, Any] = connection.cm.status()  # type: ignore[attr-defined]
+    running = status["state"] == "running"
+    facts = Facts(
+        cluster=session.choice.name,
+        python=(sys.version_info.major, sys.version_info.minor),
+        missing_packages=tuple(_missing_packages()),
+        state_dir=status["state_dir"],
+        state_dir_writable=_is_writable(pathlib.Path(status["state_dir"])),
+        running=running,
+        children=status["children"],
+        services=status["services"],
+        log_tails={c["log"]: _tail(c["log"]) for c in status["children"] if c["restarts"]},
+    )
+    if not running:
+        facts.taken_ports = [port for port in _ports(connection) if not is_free("127.0.0.1", port)]
+        return facts
+    try:
+        connection.connect()
+        _ask_frontends(session, connection, facts)
+    except (ClipperException, requests.RequestException) as error:
+        facts.unreachable["management API"] = str(error)
+    return facts
+
+
+def _ask_frontends(session: context.Context, connection: ClipperConnection, facts: Facts) -> None:
+    frontends = {
+        "query frontend": connection.get_query_addr(),
+        "management frontend": connection.cm.get_admin_addr(),
+    }
+    for name, address in frontends.items():
+        failure = _not_ready(session, address)
+        if failure:
+            facts.unreachable[name] = failure
+    facts.workers = connection.get_workers()
+    facts.applications = connection.get_all_apps(verbose=True)
+    facts.models = model_summaries(connection, facts.workers)
+
+
+def _not_ready(session: context.Context, address: str) -> str | None:
+    try:
+        reply = session.http.get(f"http://{address}/readyz", timeout_s=_PROBE_TIMEOUT_S)
+    except requests.RequestException as error:
+        return f"http://{address} cannot be reached ({type(error).__name__})"
+    return None if reply.status == 200 else f"http://{address}/readyz: {reply.text.strip()[:300]}"
+
+
+def _ports(connection: ClipperConnection) -> list[int]:
+    addresses = (connection.cm.get_query_addr(), connection.cm.get_admin_addr())
+    return [*(int(address.rpartition(":")[2]) for address in addresses), RPC_PORT]
+
+
+def _missing_packages() -> Iterator[str]:
+    """Names of required distributions that are absent; none when run from a source tree."""
+    try:
+        requirements = importlib.metadata.requires(_DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        if name is not None and "extra ==" not in requirement and not _installed(name.group()):
+            yield name.group()
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _is_writable(path: pathlib.Path) -> bool:
+    existing = next(one for one in (path, *path.parents) if one.exists())
+    return os.access(existing, os.W_OK)
+
+
+def _tail(log: str) -> str:
+    try:
+        lines = pathlib.Path(log).read_text(errors="replace").splitlines()
+    except OSError as error:
+        return f"(the log cannot be read: {error})"
+    return "\n".join(lines[-_TAIL_LINES:])

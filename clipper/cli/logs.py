@@ -1,0 +1,105 @@
+"""`logs`: what the processes of the cluster wrote."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+
+from clipper.cli import context
+from clipper.errors import ClipperException
+
+_PAUSE_S = 0.5
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(logs)
+
+
+def logs(
+    ctx: typer.Context,
+    process: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL[:VERSION]|PROCESS]", help="Default: all of them."),
+    ] = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Last lines of each.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print the last log lines of models or of query-frontend, management-frontend, store."""
+    session = context.of(ctx)
+    manager = session.connected().cm
+    with tempfile.TemporaryDirectory(prefix="clipper-logs-") as directory:
+        source = LogSource(manager.get_logs, directory, process)
+        chosen = source.read()
+        if not chosen:
+            known = ", ".join(sorted(source.names)) or "none"
+            raise ClipperException(f"There is no log of {process}. There are: {known}")
+        tails = {name: tail(text, lines) for name, text in chosen.items()}
+        if session.output.is_json and not follow:
+            session.output.json(tails)
+            return
+        for name, kept in tails.items():
+            for line in kept:
+                session.output.text(_labelled(name, line, len(tails)))
+        if follow:
+            for name, line in source.new_lines(chosen):
+                session.output.text(_labelled(name, line, len(tails)))
+
+
+def _labelled(name: str, line: str, count: int) -> str:
+    return line if count == 1 else f"{name} | {line}"
+
+
+class LogSource:
+    """Copies of the logs that a target names, taken through the manager."""
+
+    def __init__(self, get_logs, directory: str, target: str | None) -> None:  # type: ignore[no-untyped-def]
+        self._get_logs = get_logs
+        self._directory = directory
+        self._target = target
+        self.names: set[str] = set()
+
+    def read(self) -> dict[str, str]:
+        """Return the present text of every chosen log."""
+        paths = [pathlib.Path(path) for path in self._get_logs(self._directory)]
+        self.names = {path.stem for path in paths}
+        return {
+            path.stem: path.read_text(errors="replace")
+            for path in sorted(paths)
+            if self._target is None or is_log_of(path.stem, self._target)
+        }
+
+    def new_lines(self, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield (log, line) for ever as lines appear."""
+        lengths = {name: len(text) for name, text in seen.items()}
+        while True:
+            time.sleep(_PAUSE_S)
+            for name, text in self.read().items():
+                start = lengths.get(name, 0)
+                # A log that became shorter was rotated and begins anew.
+                fresh = text[start:] if len(text) >= start else text
+                lengths[name] = len(text)
+                for line in fresh.splitlines():
+                    yield name, line
+
+
+def is_log_of(stem: str, target: str) -> bool:
+    """Whether a log file belongs to a process (``store``) or model (``m`` or ``m:1``)."""
+    name, colon, version = target.partition(":")
+    base, dash, index = stem.rpartition("-")
+    if not (dash and index.isdecimal()):
+        base = stem
+    if colon:
+        return base in (f"model-{name}_{version}", f"{name}_{version}")
+    model = base.removeprefix("model-").partition("_")[0]
+    return base == name or ("_" in base and model == name)
+
+
+def tail(text: str, count: int) -> Sequence[str]:
+    """Return the last lines."""
+    return text.splitlines()[-count:] if count else []
