@@ -80,6 +80,7 @@ def model(snapshot: ConfigSnapshot, model_id: VersionedModelId) -> JsonObject:
         "container_name": record.container_name,
         "model_data_path": record.model_data_path,
         "is_current_version": snapshot.current_versions.get(record.name) == record.version,
+        "generation": record.generation,
         **_unusual(record, _MODEL_EXTRAS),
     }
 
@@ -97,6 +98,7 @@ def containers(leases: Iterable[WorkerLease]) -> list[JsonObject]:
         for replica in lease.replicas:
             seen = merged.setdefault((replica.model, replica.instance_id), _container(replica))
             seen["workers"].append(lease.worker_id)
+            seen["worker_states"][lease.worker_id] = replica.state
             seen["state"] = min(seen["state"], replica.state, key=_rank)
     return sorted(
         merged.values(), key=lambda c: (c["model_name"], c["model_version"], c["model_replica_id"])
@@ -144,6 +146,7 @@ def _container(replica: ReplicaRecord) -> JsonObject:
         "instance_id": replica.instance_id,
         "state": replica.state,
         "workers": [],
+        "worker_states": {},
     }
 
 

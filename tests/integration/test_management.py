@@ -91,7 +91,9 @@ async def test_models(client: httpx.AsyncClient) -> None:
     assert await read(client, "get_all_models", verbose=False) == ["m:1", "m:2"]
     shown = {key: value for key, value in MODEL.items() if key != "batch_size"}
     first, second = await read(client, "get_all_models", verbose=True)
-    assert first == {**shown, "is_current_version": False}
+    generations = first["generation"], second["generation"]
+    assert generations == tuple(sorted(generations))
+    assert first == {**shown, "is_current_version": False, "generation": generations[0]}
     assert second["is_current_version"]
     assert second["labels"] == ["a", "b"]
     assert await read(client, "get_model", model_name="m", model_version="1") == first
@@ -169,6 +171,7 @@ async def test_containers_and_workers_come_from_the_leases(
         "instance_id": "host-1",
         "state": "ready",
         "workers": ["w1", "w2"],
+        "worker_states": {"w1": "ready", "w2": "suspect"},
     }
     assert await read(client, "get_all_containers", verbose=True) == [shown]
     assert await read(client, "get_all_containers", verbose=False) == ["m:1:0"]
