@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _RECHECK_S = 1.0
 _STABLE_S = 1.0
+# A worker that comes back where it was is found by its own task; two at once would register twice.
+_ENTRY_PATIENCE_S = 1.0
 
 
 class Dialer:
@@ -52,11 +54,12 @@ class Dialer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._change = asyncio.Event()
         self._owner: StreamOwner | None = None
+        self._connected_before = False
 
     def start(self, owner: StreamOwner) -> None:
         """Begin to dial the entry address; ``owner`` hears of all streams."""
         self._owner = owner
-        self._spawn(self._keep(self._entry_target))
+        self._spawn(self._keep(self._entry_target, _ENTRY_PATIENCE_S))
 
     def stop_dialling(self) -> None:
         """Dial nothing more; streams that are up stay until they end."""
@@ -92,26 +95,35 @@ class Dialer:
         # A worker that came back under a new id has its old address.
         return "" if address in self._directory.addresses_of(live) else address
 
-    async def _keep(self, target: Callable[[], str | None]) -> None:
-        attempt, last_up = 0, self._clock()
+    async def _keep(self, target: Callable[[], str | None], patience_s: float = 0.0) -> None:
+        attempt, last_up, passive = 0, self._clock(), False
         while (address := target()) is not None and self._owner is not None:
             if not address:
-                attempt, last_up = 0, self._clock()
+                attempt, last_up, passive = 0, self._clock(), True
                 await self._wait_for_change(_RECHECK_S)
                 continue
-            started = self._clock()
-            end = await self._dial(address, self._owner)
-            now = self._clock()
-            if end is StreamEnd.LOST and now - started >= _STABLE_S:
-                attempt, last_up = 0, now
-            slow = end in (StreamEnd.REFUSED, StreamEnd.DISMISSED)
-            wait_s = pause_s(attempt, now - last_up, self._random())
-            await self._pause(SLOW_RETRY_S if slow else wait_s)
+            end = None
+            if not passive:
+                started = self._clock()
+                end = await self._dial(address, self._owner)
+                if end is StreamEnd.LOST and self._clock() - started >= _STABLE_S:
+                    attempt, last_up = 0, self._clock()
+            passive = False
+            await self._pause(self._pause_s(end, attempt, last_up, patience_s))
             attempt += 1
+
+    def _pause_s(
+        self, end: StreamEnd | None, attempt: int, last_up: float, patience_s: float
+    ) -> float:
+        if end in (StreamEnd.REFUSED, StreamEnd.DISMISSED):
+            return SLOW_RETRY_S
+        pause = pause_s(attempt, self._clock() - last_up, self._random())
+        return max(pause, patience_s) if self._connected_before else pause
 
     async def _dial(self, address: str, owner: StreamOwner) -> StreamEnd:
         stream = WorkerStream(next(self._numbers), address, owner)
         end = await stream.run(self._register)
+        self._connected_before = self._connected_before or bool(stream.worker_id)
         if end is StreamEnd.DISMISSED:
             self._directory.dismissed(stream.worker_id)
         return end

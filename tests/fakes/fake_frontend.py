@@ -17,7 +17,7 @@ import grpc.aio
 
 from clipper.datatypes import InputType
 from clipper.rpc.channel import server_options
-from clipper.rpc.codec import join_inputs, split_outputs, input_type_to_wire
+from clipper.rpc.codec import input_type_to_wire, join_inputs, split_outputs
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.rpc.pb.model_container_pb2_grpc import (
     ModelContainerServiceServicer,
