@@ -224,6 +224,7 @@ class LocalContainerManager(ContainerManager):
 
     def stop_all(self, graceful: bool = True) -> None:
         """Stop everything, supervisor included; data and declared models stay saved."""
+        self._saved_record()  # refuses the state directory of another cluster
         local_cluster.end(self._state, graceful)
 
     def delete_state(self) -> None:
@@ -232,6 +233,7 @@ class LocalContainerManager(ContainerManager):
         Raises:
             ClipperException: the cluster runs.
         """
+        self._saved_record()
         local_cluster.delete(self._state)
 
     def get_admin_addr(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -119,8 +118,7 @@ def delete(state: StateDir) -> None:
             raise ClipperException(
                 f"The cluster in {state.root} runs; stop it first (stop_all or `clipper down`)."
             )
-        state.remove_sockets()
-        shutil.rmtree(state.root)
+        state.remove()
 
 
 def _ask_to_stop(state: StateDir, graceful: bool, limit_s: float) -> int | None:

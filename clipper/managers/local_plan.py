@@ -194,5 +194,4 @@ def _query_arguments(cluster: ClusterRecord) -> list[str]:
         "--timeout-request": options.qf_http_timeout_request_s,
         "--timeout-content": options.qf_http_timeout_content_s,
     }
-    arguments = [text for flag, value in values.items() for text in (flag, str(value))]
-    return arguments + (["--token-env"] if cluster.token else [])
+    return [text for flag, value in values.items() for text in (flag, str(value))]

@@ -16,6 +16,7 @@ from pathlib import Path
 from clipper.managers.local_state import read_json, write_json
 
 _SWEEP_LIMIT_S = 5.0
+_PROC = Path("/proc")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ProcessIdentity:
         """Return whether this very process exists and is not a zombie."""
         fields = _stat_fields(self.pid)
         if fields is None:
-            return False
+            return not _PROC.is_dir() and _exists(self.pid)
         return fields[0] not in "ZX" and int(fields[19]) == self.started
 
 
@@ -98,9 +99,19 @@ def _group_has_living(pgid: int) -> bool:
         os.killpg(pgid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    if not _PROC.is_dir():
+        return True
+    numbers = [int(name) for name in os.listdir(_PROC) if name.isdigit()]
     members = (_stat_fields(pid) for pid in numbers)
     return any(m is not None and m[0] not in "ZX" and int(m[2]) == pgid for m in members)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _start_ticks(pid: int) -> int | None:
@@ -111,7 +122,7 @@ def _start_ticks(pid: int) -> int | None:
 def _stat_fields(pid: int) -> list[str] | None:
     """Return the fields of /proc/<pid>/stat from the state on (proc(5), field 3)."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the command in parentheses and may contain anything.
@@ -120,6 +131,6 @@ def _stat_fields(pid: int) -> list[str] | None:
 
 def _boot_id() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""

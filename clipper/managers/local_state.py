@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clipper.errors import ClipperException
+
 SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel's limit is 108 and some systems' 104, both with the final NUL."""
 
@@ -58,11 +60,31 @@ class StateDir:
         return self._socket_dir() / "store.sock"
 
     def create(self) -> None:
-        """Make the directories, readable by this user only. Idempotent."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (self.logs, self.store, self.bundles, self.environments, self.work):
-            path.mkdir(mode=0o700, exist_ok=True)
-        self._create_sockets()
+        """Make the directories, readable by this user only. Idempotent.
+
+        Raises:
+            ClipperException: the file system does not allow it.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in self._directories():
+                path.mkdir(mode=0o700, exist_ok=True)
+            self._create_sockets()
+        except OSError as error:
+            raise ClipperException(
+                f"The state directory {self.root} cannot be used: {error}. Choose another with "
+                "state_dir= or the environment variable CLIPPER_STATE_DIR."
+            ) from error
+
+    def remove(self) -> None:
+        """Remove what this class knows, and the directory itself unless others use it too."""
+        self.remove_sockets()
+        for directory in self._directories():
+            shutil.rmtree(directory, ignore_errors=True)
+        for file in (self.cluster_file, self.children_file, self.lock_file):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.root.rmdir()
 
     def remove_sockets(self) -> None:
         """Remove the sockets and their directory; idempotent."""
@@ -70,6 +92,9 @@ class StateDir:
         shutil.rmtree(target, ignore_errors=True)
         if self._sockets.is_symlink():
             self._sockets.unlink()
+
+    def _directories(self) -> tuple[Path, ...]:
+        return (self.logs, self.store, self.bundles, self.environments, self.work)
 
     def _socket_dir(self) -> Path:
         return Path(os.readlink(self._sockets)) if self._sockets.is_symlink() else self._sockets

@@ -258,6 +258,20 @@ def test_a_state_directory_belongs_to_one_cluster(home: Home) -> None:
     home.manager().start_clipper(OPTIONS)
     with pytest.raises(ClipperException, match="belongs to cluster test, not other"):
         home.manager(cluster_name="other").connect()
+    with pytest.raises(ClipperException, match="belongs to cluster test, not other"):
+        home.manager(cluster_name="other").stop_all()
+    assert home.manager().status()["state"] == "running"
+
+
+def test_deleting_the_state_leaves_what_is_not_ours(home: Home) -> None:
+    manager = home.manager()
+    manager.start_clipper(OPTIONS)
+    manager.stop_all()
+    (home.directory / "thesis.tex").touch()
+    manager.delete_state()
+    assert [path.name for path in home.directory.iterdir()] == ["thesis.tex"]
+    (home.directory / "thesis.tex").unlink()
+    manager.delete_state()
 
 
 def test_the_cluster_outlives_the_process_that_started_it(home: Home) -> None:

@@ -19,7 +19,7 @@ MODEL = DeclaredModel("m", "1", "c-m:1", "doubles", "noop", "/usr/bin/python", F
 
 
 def flags(spec: ServiceSpec) -> dict[str, str]:
-    arguments = [a for a in spec.argv[4:] if a != "--token-env"]
+    arguments = spec.argv[4:]
     return dict(zip(arguments[::2], arguments[1::2], strict=True))
 
 
