@@ -11,13 +11,14 @@ from starlette.exceptions import HTTPException
 
 from clipper import __version__
 from clipper.frontend.openapi import PREDICT_PATHS
-from clipper.metrics import render_json, render_prometheus
+from clipper.metrics import Snapshot, render_json
+from clipper.metrics.exposition import render_prometheus
 
 _PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def create_app(
-    merged_metrics: Callable[[], Awaitable[dict[str, Any]]], is_ready: Callable[[], bool]
+    merged_metrics: Callable[[], Awaitable[Snapshot]], is_ready: Callable[[], bool]
 ) -> FastAPI:
     """Return the application that answers everything but predictions and feedback.
 

@@ -34,6 +34,7 @@ class WorkerObserver:
         self._metrics = metrics
         self._applications: dict[str, ApplicationMetrics] = {}
         self._models: dict[VersionedModelId, ModelMetrics] = {}
+        self._capped: dict[VersionedModelId, set[int]] = {}
 
     def model(self, model: VersionedModelId) -> ModelObserver:
         """Return the observer of one model version."""
@@ -42,6 +43,7 @@ class WorkerObserver:
     def model_removed(self, model: VersionedModelId) -> None:
         """A version is no longer registered."""
         self._models.pop(model, None)
+        self._capped.pop(model, None)
         self._metrics.remove_model(model.name, model.version)
 
     def application_removed(self, name: str) -> None:
@@ -72,6 +74,10 @@ class WorkerObserver:
         """The same input is being computed."""
         self._model(model).cache_coalesced()
 
+    def cache_bypassed(self, model: VersionedModelId) -> None:
+        """The version is registered without a cache."""
+        self._model(model).cache_bypassed()
+
     def model_error(self, model: VersionedModelId) -> None:
         """The model failed on one input."""
         self._model(model).errors.inc()
@@ -93,6 +99,10 @@ class WorkerObserver:
             metrics = self._model(served.record.id)
             metrics.queue_length(len(served.queue))
             states: dict[str, int] = {"ready": 0, "suspect": 0, "draining": 0}
+            live = {replica.replica_id for replica in served.dispatchers}
+            for replica_id in self._capped.get(served.record.id, set()) - live:
+                metrics.replica_gone(replica_id)
+            self._capped[served.record.id] = live
             for replica, dispatcher in served.dispatchers.items():
                 state = "suspect" if dispatcher.suspect else str(replica.state)
                 states[state] = states.get(state, 0) + 1

@@ -9,10 +9,10 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import uvicorn
 
+from clipper import __version__
 from clipper.batching.dispatcher import DispatchSettings
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
@@ -26,7 +26,7 @@ from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
 from clipper.frontend.registry import WorkerRegistry
 from clipper.jsonfaults import parse_json
-from clipper.metrics import FrontendMetrics
+from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.query.applications import Applications
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
@@ -91,7 +91,7 @@ class Worker:
         self.stopping = False
         self._clock = clock
 
-    def snapshot_metrics(self) -> dict[str, Any]:
+    def snapshot_metrics(self) -> Snapshot:
         """Return this worker's metrics, gauges brought up to date."""
         self.observer.read_gauges(self.cache, self.fleet)
         return self.metrics.snapshot()
@@ -162,7 +162,7 @@ async def run_worker(
     if stop.is_set():
         starting.cancel()
         return
-    worker = Worker(settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now))
+    worker = Worker(settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now, __version__))
     hub = MetricsHubClient(hub_socket, worker.snapshot_metrics)
     await hub.start()
     await worker.rpc.start()

@@ -30,6 +30,9 @@ class ExecutorObserver(Protocol):
     def cache_coalesced(self, model: VersionedModelId) -> None:
         """The same input is being computed; the query waits for that."""
 
+    def cache_bypassed(self, model: VersionedModelId) -> None:
+        """The version is registered without a cache; a replica must compute the output."""
+
     def model_error(self, model: VersionedModelId) -> None:
         """The model failed on one input."""
 
@@ -149,7 +152,10 @@ class TaskExecutor:
         if len(served.queue) >= self._max_queue_length:
             query.missed(DefaultReason.SHED, "")
             return
-        self._observer.cache_miss(served.record.id)
+        if key is None:
+            self._observer.cache_bypassed(served.record.id)
+        else:
+            self._observer.cache_miss(served.record.id)
         task = PredictTask(served.record.id, query.input, key, query)
         query.tasks.append(task)
         if key is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -32,7 +33,9 @@ class BatchReply:
     __slots__ = ("compute_s", "errors", "outputs", "queue_s")
 
     def __init__(self, reply: pb.BatchReply) -> None:
-        """Raise WireFault when the sizes do not fit the data."""
+        """Raise WireFault when the sizes do not fit the data, or a time is no time."""
+        if not (0.0 <= reply.queue_s < math.inf and 0.0 <= reply.compute_s < math.inf):
+            raise codec.WireFault("queue_s and compute_s must be finite and not negative")
         self.outputs: Sequence[bytes] = codec.split_outputs(reply.data, reply.sizes)
         self.errors = {error.index: error.message for error in reply.errors}
         self.queue_s = reply.queue_s

@@ -18,6 +18,8 @@ from clipper.rpc.pb import model_container_pb2_grpc as pb_grpc
 
 log = logging.getLogger(__name__)
 
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+
 REGISTER_TIMEOUT_S = 10.0
 
 
@@ -87,7 +89,7 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             message = await asyncio.wait_for(context.read(), REGISTER_TIMEOUT_S)
         except TimeoutError:
             raise Refusal("no Register message within 10 s", retryable=True) from None
-        if message is grpc.aio.EOF or message.WhichOneof("message") != "register":
+        if message is _EOF or message.WhichOneof("message") != "register":
             raise Refusal("the first message must be Register", retryable=False)
         register: pb.Register = message.register
         return register
@@ -127,7 +129,7 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
         reason = "the stream broke"
         self._registry.replica_joined(replica)
         try:
-            while (message := await context.read()) is not grpc.aio.EOF:
+            while (message := await context.read()) is not _EOF:
                 replica.receive(message)
             reason = "the container closed the stream"
         except codec.WireFault as fault:

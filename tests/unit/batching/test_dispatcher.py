@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import pytest
+
+from clipper.batching.aimd import AimdPolicy
+from clipper.batching.dispatcher import Dispatcher, DispatcherLane, DispatchSettings
+from clipper.batching.fixed import FixedPolicy
+from clipper.batching.policy import BatchSizePolicy
+from clipper.batching.queue import ModelQueue
+from clipper.batching.task import PredictTask
+from clipper.datatypes import DefaultReason
+from tests.fakes.fake_replica import FakeReplica, FakeResult
+from tests.fakes.virtual_clock import VirtualClock
+
+from .support import FakeSink, task
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.queue_waits_s: list[float] = []
+
+    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
+        self.sizes.append(len(queue_waits_s))
+        self.queue_waits_s += queue_waits_s
+
+    def answered(self, size: int, result: object, round_trip_s: float) -> None:
+        pass
+
+
+class Bench:
+    """One model version with its queue, lane and replicas."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = VirtualClock()
+        self.sink = FakeSink()
+        self.observer = Observer()
+        self.lane = DispatcherLane(
+            self.clock,
+            DispatchSettings(**settings),  # type: ignore[arg-type]
+            self.sink,
+            self.observer,
+            generation=7,
+        )
+        self.lane.set_slo(0.1)
+        self.queue = ModelQueue(lambda item: self.sink.failed(item, DefaultReason.SLO, ""))
+
+    def replica(
+        self, policy: BatchSizePolicy | None = None, replica: FakeReplica | None = None
+    ) -> FakeReplica:
+        replica = replica or FakeReplica()
+        dispatcher = Dispatcher(replica, self.queue, policy or FixedPolicy(10), self.lane)
+        replica.dispatcher = dispatcher
+        self.lane.dispatchers.append(dispatcher)
+        return replica
+
+    def put(self, name: str, slo_s: float = 0.1) -> PredictTask:
+        item = task(name, self.clock.now() + slo_s)
+        self.queue.put(item, self.clock.now())
+        self.lane.wake()
+        return item
+
+    def train(self, replica: FakeReplica, latency_s: float, rounds: int = 10) -> None:
+        """Have the replica answer lone queries after ``latency_s`` each."""
+        for number in range(rounds):
+            self.put(f"train{number}", slo_s=1000.0)
+            self.clock.settle()
+            self.clock.advance(latency_s)
+            replica.answer()
+
+    def lose(self, replica: FakeReplica) -> None:
+        assert replica.dispatcher is not None
+        self.lane.dispatchers.remove(replica.dispatcher)
+        replica.dispatcher.close()
+        self.lane.wake()
+
+
+def inputs(replica: FakeReplica) -> list[list[str]]:
+    return [[item.decode() for item in batch.inputs] for batch in replica.sent]
+
+
+def test_queries_of_one_moment_travel_in_one_batch_most_urgent_first() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.put("late", 0.3)
+    bench.put("urgent", 0.1)
+    bench.put("middle", 0.2)
+
+    bench.clock.settle()
+
+    assert inputs(replica) == [["urgent", "middle", "late"]]
+    assert replica.sent[0].generation == 7
+    assert replica.sent[0].budgets_s == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_never_more_than_the_cap_and_never_more_batches_than_credits() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(9))
+    for number in range(50):
+        bench.put(str(number))
+
+    bench.clock.settle()
+    assert [len(batch) for batch in inputs(replica)] == [9, 9]
+
+    replica.answer(0)
+    assert [len(batch) for batch in inputs(replica)] == [9, 9, 9]
+
+
+def test_answers_go_to_their_own_inputs() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.put("a")
+    bench.put("b")
+    bench.clock.settle()
+
+    replica.answer(0, FakeResult([b"A", b"B"]))
+
+    assert bench.sink.outputs == {b"a": b"A", b"b": b"B"}
+
+
+def test_item_errors_fail_their_own_query_only() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.put("good")
+    bench.put("bad")
+    bench.clock.settle()
+
+    replica.answer(0, FakeResult([b"1", b""], errors={1: "ValueError: no"}))
+
+    assert bench.sink.outputs == {b"good": b"1"}
+    assert bench.sink.failures == {b"bad": (DefaultReason.MODEL_ERROR, "ValueError: no")}
+
+
+def test_two_idle_replicas_share_the_work() -> None:
+    bench = Bench()
+    first, second = bench.replica(FixedPolicy(5)), bench.replica(FixedPolicy(5))
+    for number in range(10):
+        bench.put(str(number))
+
+    bench.clock.settle()
+
+    assert [len(batch) for batch in inputs(first)] == [5]
+    assert [len(batch) for batch in inputs(second)] == [5]
+
+
+def test_second_batch_waits_until_just_before_the_first_is_due() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.train(replica, 0.010)
+    sent = len(replica.sent)
+    bench.put("computing")
+    bench.clock.settle()
+    bench.put("early")
+    bench.clock.advance(0.004)
+    bench.put("later")
+    bench.clock.advance(0.001)
+    assert len(replica.sent) == sent + 1
+
+    bench.clock.advance(0.004)
+
+    assert inputs(replica)[-1] == ["early", "later"]
+
+
+def test_a_full_batch_does_not_wait() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(2))
+    bench.train(replica, 0.010)
+    sent = len(replica.sent)
+    bench.put("computing")
+    bench.clock.settle()
+    bench.put("x")
+    bench.put("y")
+    bench.clock.settle()
+
+    assert len(replica.sent) == sent + 2
+
+
+def test_hopeless_queries_get_their_default_before_a_batch_is_wasted() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(1))
+    bench.train(replica, 0.050)
+    bench.put("computing", slo_s=10.0)
+    bench.clock.settle()
+
+    hopeless = bench.put("hopeless", slo_s=0.060)  # 50 ms wait + 50 ms compute
+    bench.put("fine", slo_s=0.200)
+    bench.clock.settle()
+
+    assert hopeless.waiters[0].reasons == [(DefaultReason.SLO, "")]  # type: ignore[attr-defined]
+    assert inputs(replica)[-1] == ["fine"]
+
+
+def test_an_idle_replica_probes_with_the_head_however_hopeless() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(4))
+    bench.train(replica, 5.0)
+
+    bench.put("probe", slo_s=0.010)
+    bench.put("hopeless", slo_s=0.020)
+    bench.clock.settle()
+
+    assert inputs(replica)[-1] == ["probe"]
+    assert b"hopeless" in bench.sink.failures
+
+
+def test_a_pessimistic_estimate_does_not_lock_a_recovered_model_out() -> None:
+    bench = Bench()
+    replica = bench.replica(AimdPolicy())
+    bench.train(replica, 5.0)
+
+    for number in range(60):
+        bench.put(f"q{number}", slo_s=0.1)
+        bench.clock.settle()
+        bench.clock.advance(0.001)
+        replica.answer()
+
+    bench.put("x", slo_s=0.1)
+    bench.put("y", slo_s=0.1)
+    bench.clock.settle()
+    assert inputs(replica)[-1] == ["x", "y"]
+
+
+def test_losing_a_replica_loses_no_query() -> None:
+    bench = Bench()
+    dying = bench.replica(FixedPolicy(2))
+    for number in range(4):
+        bench.put(str(number))
+    bench.clock.settle()
+    survivor = bench.replica(FixedPolicy(10))
+
+    bench.lose(dying)
+    bench.clock.settle()
+
+    assert inputs(survivor) == [["0", "1", "2", "3"]]
+    assert bench.sink.failures == {}
+
+
+def test_a_poisonous_input_is_isolated_and_answered_model_error() -> None:
+    bench = Bench()
+    names = ["good0", "poison", "good1"]
+    for name in names:
+        bench.put(name, slo_s=100.0)
+    crashes = 0
+    for _ in range(20):
+        replica = bench.replica(FixedPolicy(10))
+        bench.lane.wake()
+        bench.clock.settle()
+        while replica.dispatcher in bench.lane.dispatchers and replica.dispatcher.outstanding:
+            assert replica.dispatcher is not None
+            if any("poison" in item for batch in inputs(replica)[-1:] for item in batch):
+                crashes += 1
+                bench.lose(replica)
+            else:
+                replica.answer()
+                bench.clock.settle()
+
+    assert bench.sink.outputs == {b"good0": b"good0", b"good1": b"good1"}
+    reason, detail = bench.sink.failures[b"poison"]
+    assert reason is DefaultReason.MODEL_ERROR
+    assert "died 3 times" in detail
+    assert crashes == 3
+
+
+def test_the_batch_that_waited_behind_is_not_blamed() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(1))
+    first, second = bench.put("first"), bench.put("second")
+    bench.clock.settle()
+
+    bench.lose(replica)
+
+    assert (first.losses, second.losses) == (1, 0)
+
+
+def test_nothing_accompanies_a_task_that_runs_alone() -> None:
+    bench = Bench()
+    suspect = bench.put("suspect")
+    suspect.losses = 2
+    bench.put("other")
+    replica = bench.replica()
+    bench.clock.settle()
+
+    assert inputs(replica) == [["suspect"]]
+    replica.answer()
+    assert inputs(replica) == [["suspect"], ["other"]]
+
+
+def test_a_late_batch_is_offered_to_another_replica_and_the_first_answer_wins() -> None:
+    bench = Bench()
+    slow = bench.replica()
+    bench.train(slow, 0.020)
+    bench.put("stuck", slo_s=10.0)
+    bench.clock.settle()
+    other = bench.replica()
+
+    bench.clock.advance(0.059)
+    assert other.sent == []
+    bench.clock.advance(0.002)
+
+    assert slow.dispatcher is not None
+    assert slow.dispatcher.suspect
+    assert inputs(other) == [["stuck"]]
+    other.answer(0, FakeResult([b"from other"]))
+    slow.answer(-1, FakeResult([b"from slow"]))
+    assert bench.sink.outputs[b"stuck"] == b"from other"
+    assert not slow.dispatcher.suspect
+
+
+def test_a_suspect_replica_is_not_fed() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.train(replica, 0.020)
+    bench.put("stuck", slo_s=10.0)
+    bench.clock.advance(1.0)
+    sent = len(replica.sent)
+
+    bench.put("next", slo_s=10.0)
+    bench.clock.settle()
+    assert len(replica.sent) == sent
+
+    replica.answer()
+    assert inputs(replica)[-1] == ["next"]
+
+
+def test_batch_wait_gathers_queries_until_the_oldest_has_waited() -> None:
+    bench = Bench(batch_wait_s=0.002)
+    replica = bench.replica()
+    bench.put("a")
+    bench.clock.advance(0.001)
+    bench.put("b")
+    bench.clock.advance(0.0005)
+    assert replica.sent == []
+
+    bench.clock.advance(0.0006)
+
+    assert inputs(replica) == [["a", "b"]]
+
+
+def test_without_batch_wait_nothing_waits() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    bench.put("a")
+
+    bench.clock.settle()
+
+    assert inputs(replica) == [["a"]]
+    assert bench.observer.queue_waits_s == [0.0]
+
+
+def test_batches_are_capped_in_bytes_but_one_large_input_still_goes() -> None:
+    bench = Bench(max_batch_bytes=10)
+    replica = bench.replica(replica=FakeReplica(credits=10))
+    for name in ("x" * 25, "a" * 6, "b" * 6):
+        bench.put(name)
+    bench.clock.settle()
+    for index in range(3):
+        replica.answer(index)
+
+    assert [len(batch) for batch in inputs(replica)] == [1, 1, 1]
+
+
+def test_light_load_does_not_teach_the_controller_to_shrink() -> None:
+    bench = Bench()
+    policy = AimdPolicy(start=40)
+    replica = bench.replica(policy)
+
+    bench.train(replica, 0.001, rounds=50)
+
+    assert policy.cap == 40
+
+
+def test_with_several_frontends_demand_is_signalled_and_unused_credits_go_back() -> None:
+    bench = Bench()
+    replica = bench.replica(replica=FakeReplica(credits=0, holds_credits=False))
+    bench.put("a", slo_s=0.2)
+    bench.clock.settle()
+    assert replica.demands == [(1, pytest.approx(0.2))]
+
+    bench.put("urgent", slo_s=0.05)
+    bench.put("relaxed", slo_s=0.5)
+    bench.clock.settle()
+    assert replica.demands[1:] == [(3, pytest.approx(0.05))]
+
+    replica.credits = 1
+    assert replica.dispatcher is not None
+    replica.dispatcher.pump()
+    assert inputs(replica) == [["urgent", "a", "relaxed"]]
+    assert replica.sent[0].demand is None
+    replica.credits = 1
+    replica.dispatcher.pump()
+    assert replica.returned == 1
+
+
+def test_a_batch_carries_the_demand_that_waits_behind_it() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(1), FakeReplica(credits=1, holds_credits=False))
+    bench.put("a", slo_s=0.1)
+    bench.put("b", slo_s=0.3)
+
+    bench.clock.settle()
+
+    assert replica.sent[0].demand == (1, pytest.approx(0.3))
+    assert replica.demands == []

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from clipper.batching.fixed import FixedPolicy
+from clipper.batching.latency import LatencyModel
+from clipper.batching.policy import BatchObservation
+from clipper.batching.quantile import QuantilePolicy, fit_quantile_line
+
+
+def test_fixed_never_changes() -> None:
+    policy = FixedPolicy(9)
+
+    policy.observe(BatchObservation(9, True, 100.0, 0.001))
+
+    assert policy.cap == 9
+
+
+def test_quantile_line_lies_above_99_percent_of_samples() -> None:
+    rng = np.random.default_rng(7)
+    sizes = rng.integers(1, 500, 2000)
+    latencies = 0.002 + 0.00003 * sizes + rng.exponential(0.001, 2000)
+
+    offset_s, slope_s = fit_quantile_line(sizes, latencies, 0.99)
+
+    below = np.mean(latencies <= offset_s + slope_s * sizes)
+    assert 0.98 <= below <= 0.999
+    assert abs(slope_s - 0.00003) < 0.000005
+
+
+def test_quantile_policy_finds_the_size_that_meets_the_objective() -> None:
+    source = random.Random(3)
+    policy = QuantilePolicy()
+    for _ in range(3000):
+        size = policy.cap
+        latency_s = 0.002 + 0.00005 * size + source.uniform(0, 0.0005)
+        policy.observe(BatchObservation(size, True, latency_s, 0.020))
+
+    p99_fits = (0.020 - 0.0025) / 0.00005
+    assert 0.9 * p99_fits <= policy.cap <= 1.1 * p99_fits
+
+
+def test_quantile_policy_follows_a_model_that_slows_down() -> None:
+    policy = QuantilePolicy()
+    for slope_s, rounds in ((0.00005, 2000), (0.0002, 3000)):
+        for _ in range(rounds):
+            size = policy.cap
+            policy.observe(BatchObservation(size, True, 0.002 + slope_s * size, 0.020))
+
+    assert 60 <= policy.cap <= 120  # (20 ms - 2 ms) / 0.2 ms = 90
+
+
+def test_latency_model_rules_nothing_out_before_it_has_seen_enough() -> None:
+    model = LatencyModel()
+    model.observe(10, 5.0)
+
+    assert model.predict_s(10) == 0.0
+    assert not model.trained
+
+
+def test_latency_model_learns_a_line() -> None:
+    model = LatencyModel()
+    for size in (1, 10, 40, 100, 20, 60):
+        model.observe(size, 0.002 + 0.0001 * size)
+
+    assert abs(model.predict_s(50) - 0.007) < 1e-6
+
+
+def test_latency_model_follows_a_slowdown_and_a_recovery() -> None:
+    model = LatencyModel()
+    for latency_s in [0.01] * 20 + [0.1] * 30:
+        model.observe(8, latency_s)
+    assert model.predict_s(8) > 0.09
+
+    for _ in range(30):
+        model.observe(8, 0.01)
+
+    assert model.predict_s(8) < 0.02
