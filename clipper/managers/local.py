@@ -67,7 +67,7 @@ class LocalContainerManager(ContainerManager):
         isolated_environments: bool = False,
         token: str | None = None,
     ) -> None:
-        """Describe a cluster; `connect` replaces host, ports, store and token by the running one's.
+        """Describe a cluster; `connect` replaces all but name and state by what runs.
 
         Args:
             cluster_name: name of the cluster and prefix of its image names.
@@ -87,7 +87,6 @@ class LocalContainerManager(ContainerManager):
         self.cluster_identifier = cluster_name
         default = os.environ.get("CLIPPER_STATE_DIR") or Path("~/.clipper") / cluster_name
         self._state = StateDir(state_dir or default)
-        self._isolated_environments = isolated_environments
         self._cluster = ClusterRecord(
             cluster_name=cluster_name,
             host=host,
@@ -97,6 +96,7 @@ class LocalContainerManager(ContainerManager):
             redis_url=redis_url,
             token=token,
             options={},
+            isolated_environments=isolated_environments,
         )
 
     def start_clipper(self, options: ClusterOptions) -> None:
@@ -135,7 +135,10 @@ class LocalContainerManager(ContainerManager):
         record = self._saved_record()
         if record is None or not local_cluster.is_running(self._state):
             raise self._absent()
-        self._cluster = ClusterRecord.from_json(record["cluster"])
+        running = ClusterRecord.from_json(record["cluster"])
+        # Whoever asks for isolation gets it, also in a cluster that was started without.
+        isolated = running.isolated_environments or self._cluster.isolated_environments
+        self._cluster = dataclasses.replace(running, isolated_environments=isolated)
 
     def build_model(
         self,
@@ -276,7 +279,7 @@ class LocalContainerManager(ContainerManager):
         self, framework: str, data: Path, packages: Sequence[str]
     ) -> tuple[str | None, list[str]]:
         """Return the interpreter of an isolated environment, if any, and the requirements."""
-        if not self._isolated_environments:
+        if not self._cluster.isolated_environments:
             check_requirements(packages)
             return None, list(packages)
         requirements = list(dict.fromkeys([*packages, *_listed_requirements(data)]))

@@ -81,6 +81,8 @@ class ClusterRecord:
     token: str | None
     options: Mapping[str, Any]
     """Fields of `ClusterOptions`."""
+    isolated_environments: bool = False
+    """Whether models with requirements get environments of their own."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the value that `from_json` takes."""

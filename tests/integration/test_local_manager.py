@@ -123,6 +123,19 @@ def test_a_cluster_is_found_by_another_manager_and_stops_completely(home: Home) 
         other.connect()
 
 
+def test_isolation_chosen_at_the_start_holds_for_later_builds(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "build_environment", lambda *_: sys.executable)
+    home.manager(isolated_environments=True).start_clipper(OPTIONS)
+    other = LocalContainerManager("test", state_dir=home.directory)
+    other.connect()
+    data = tmp_path / "data"
+    data.mkdir()
+    packages = ["no-such-package"]
+    other.build_model("m", "1", str(data), "noop-container", pkgs_to_install=packages)
+
+
 def test_start_twice_names_connect(home: Home) -> None:
     home.manager().start_clipper(OPTIONS)
     with pytest.raises(ClipperException) as raised:
