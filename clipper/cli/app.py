@@ -91,8 +91,15 @@ def global_options(
     context.choice = ClusterChoice(cluster_name, state_dir, mode)
     context.output = Output(output)
     context.verbose = verbose
-    level = logging.INFO if verbose else logging.CRITICAL
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-8s %(message)s")
+    _configure_logging(verbose)
+
+
+def _configure_logging(verbose: bool) -> None:
+    # What the client logs is shown as progress and as the final error; twice would confuse.
+    handler = logging.StreamHandler() if verbose else logging.NullHandler()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-8s %(message)s", handlers=[handler]
+    )
 
 
 def main() -> None:
