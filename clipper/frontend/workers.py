@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from clipper.frontend.metrics_hub import MetricsHub
 from clipper.frontend.port_claim import claim_shared_port, require_free_port
@@ -26,6 +27,7 @@ from clipper.frontend.port_claim import claim_shared_port, require_free_port
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.05
+_KILL_TIMEOUT_S = 5.0
 _LONGEST_DIRECTORY = 80
 """A Unix socket's path may have about 100 bytes, name included."""
 
@@ -148,11 +150,12 @@ class _Worker:
         self._hub.worker_started(process.pid)
         _log.info("%s started with pid %d", self._name, process.pid)
         try:
-            await asyncio.wait({process.exited, stop}, return_when=asyncio.FIRST_COMPLETED)
+            events: set[asyncio.Future[Any]] = {process.exited, stop}
+            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await self._end(process)
         await self._hub.worker_exited(process.pid)
-        return f"(pid {process.pid}) {_describe_end(process.exited.result())}"
+        return f"(pid {process.pid}) {process.describe_end()}"
 
     async def _end(self, process: _Process) -> None:
         """Ask the process to end, then make it."""
@@ -166,7 +169,7 @@ class _Worker:
                 *(self._name, process.pid, self._settings.grace_s),
             )
             process.send_signal(signal.SIGKILL)
-            await asyncio.wait({process.exited})
+            await asyncio.wait({process.exited}, timeout=_KILL_TIMEOUT_S)
 
 
 class _Process:
@@ -192,6 +195,18 @@ class _Process:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process has ended."""
         self._popen.send_signal(number)
+
+    def describe_end(self) -> str:
+        """Return how the process ended, for people."""
+        if not self.exited.done():
+            return "does not end although it was killed"
+        code = self.exited.result()
+        if code >= 0:
+            return f"exited with status {code}"
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
 
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
@@ -221,15 +236,6 @@ def _death_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return bind
-
-
-def _describe_end(code: int) -> str:
-    if code >= 0:
-        return f"exited with status {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
 
 
 @contextlib.contextmanager
