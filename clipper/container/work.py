@@ -65,7 +65,9 @@ class FaultLog:
         if len(self._logged_at) >= _REMEMBERED_FAULTS:
             self._logged_at.clear()
         self._logged_at[fault] = now
-        text = "".join(traceback.format_exception(error))
+        # Of a result of the wrong shape the traceback would show only this container's own lines.
+        own = isinstance(error, ModelError)
+        text = str(error) if own else "".join(traceback.format_exception(error))
         _log.error("The model failed on a batch of %d inputs\n%s", size, text)
 
 

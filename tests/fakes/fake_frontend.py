@@ -1,7 +1,7 @@
 """A frontend worker as model containers see it: records messages, sends what a test tells it to.
 
-It keeps to the credit rules only as far as a test asks: `FakeStream.send_batch` sends at once,
-`FakeFrontend.predict` waits for a credit first.
+`FakeStream.send_batch` sends at once, credit or not; `FakeFrontend.predict` asks and waits for a
+credit. Credits without hold that nobody wants are given back, unless a test has set `on_message`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class FakeStream:
         self.replies: dict[int, pb.BatchReply] = {}
         self.credits = 0
         self.hold = False
+        self.wanted = 0
         self.draining = False
         self.half_closed = False
         self.ended_at: float | None = None
@@ -79,6 +80,13 @@ class FakeStream:
         self.credits -= 1
         self.send(batch=batch)
         return batch_id
+
+    def return_unused(self) -> None:
+        """Keep the rule of credits without hold: what is not used now is given back."""
+        unused = self.credits - self.wanted
+        if not self.hold and unused > 0:
+            self.credits -= unused
+            self.send(credit_return=pb.CreditReturn(credits=unused))
 
     def received(self, message: pb.ContainerMessage) -> None:
         self.messages.append(message)
@@ -161,7 +169,11 @@ class FakeFrontend(ModelContainerServiceServicer):
         budget_s: float | Sequence[float] = 10.0,
     ) -> tuple[list[str], dict[int, str]]:
         """Send one batch with a credit; return outputs, and errors by index."""
+        stream.wanted += 1
+        if not stream.credits and not stream.hold:
+            stream.send(demand=pb.Demand(queries=len(inputs), head_budget_s=1.0))
         await self.until(lambda: stream.credits > 0)
+        stream.wanted -= 1
         reply = await self.reply(stream, stream.send_batch(input_type, inputs, budget_s))
         outputs = [o.decode() for o in split_outputs(reply.data, reply.sizes)]
         return outputs, {e.index: e.message for e in reply.errors}
@@ -199,6 +211,8 @@ class FakeFrontend(ModelContainerServiceServicer):
                 stream.received(message)
                 if self.on_message is not None:
                     self.on_message(stream, message)
+                else:
+                    stream.return_unused()
                 await self._notify()
             stream.half_closed = True
         finally:
