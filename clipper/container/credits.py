@@ -28,7 +28,8 @@ class Grant(NamedTuple):
 class _Stream:
     granted: int = 0
     outstanding: int = 0
-    hold: bool = False
+    hold: bool | None = None
+    """What the worker was told last; None: nothing yet."""
     closing: bool = False
     deadline: float | None = None
     """When the most urgent waiting query is due; None: nothing is known to wait."""
@@ -132,7 +133,7 @@ class CreditScheduler:
     def _end_holding(self, streams: dict[int, _Stream]) -> list[Grant]:
         grants = []
         for number, state in streams.items():
-            if state.hold:
+            if state.hold is not False:
                 state.hold = False
                 grants.append(Grant(number, 0, hold=False, hold_changed=True))
         return grants

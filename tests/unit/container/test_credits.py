@@ -16,7 +16,10 @@ def two_streams() -> CreditScheduler:
     """Two streams, nothing granted, nothing outstanding."""
     scheduler = CreditScheduler()
     assert scheduler.stream_added(1) == [AHEAD]
-    assert scheduler.stream_added(2) == [Grant(1, 0, hold=False, hold_changed=True)]
+    assert scheduler.stream_added(2) == [
+        Grant(1, 0, hold=False, hold_changed=True),
+        Grant(2, 0, hold=False, hold_changed=True),
+    ]
     assert scheduler.credit_returned(1, 2) == []
     return scheduler
 
@@ -136,7 +139,7 @@ class Frontends(RuleBasedStateMachine):
     @rule()
     def add(self) -> None:
         number, self.next = self.next, self.next + 1
-        self.credits[number], self.holds[number], self.outstanding[number] = 0, False, 0
+        self.credits[number], self.holds[number], self.outstanding[number] = 0, True, 0
         self.take(self.scheduler.stream_added(number))
 
     @precondition(lambda self: self.credits)
