@@ -1,0 +1,88 @@
+# One command per chore, the same for people and for CI. Every target makes and uses .venv of this
+# checkout; nothing is installed outside it. Another interpreter: make test PYTHON=/path/to/python3.11
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast lint format types imports unit bench proto wheel venv clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+# --- environments -----------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is not. Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "==> creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "The venv module does not work. On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "==> installing Clipper (a minute or two the first time)"
+	@$(PIP) -e '.[sklearn]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "==> installing Clipper with its test and lint tools (two or three minutes the first time)"
+	@$(PIP) -e '.[sklearn,dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml | $(BIN)/python
+	@echo "==> installing Clipper with its benchmark tools (a minute or two the first time)"
+	@$(PIP) -e '.[sklearn,bench]'
+	@touch $@ $(VENV)/.run
+
+venv: $(VENV)/.dev ## make the development environment only
+
+# --- for users --------------------------------------------------------------------------------
+
+demo: $(VENV)/.run ## start a cluster, deploy two versions of a digits classifier, query them
+	@$(BIN)/python examples/digits_demo.py
+
+bench: $(VENV)/.bench ## print the benchmark ladder, each rung as a ratio to the one above
+	@$(BIN)/python -m benchmarks.ladder
+
+# --- for developers ---------------------------------------------------------------------------
+
+test: lint types imports ## lint, types, import direction and every test that can run here
+	@echo "==> tests"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fast: $(VENV)/.dev ## unit and architecture tests only
+	@$(BIN)/python -m pytest tests/unit tests/architecture $(PYTEST_ARGS)
+
+unit: $(VENV)/.dev ## unit tests only: seconds
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## style and likely mistakes
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## rewrite the code in the house format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## strict types of the package
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev ## import direction and third parties by place
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports --no-cache --no-logo
+
+proto: $(VENV)/.dev ## regenerate clipper/rpc/pb from protos/
+	@$(BIN)/python -m clipper.rpc.generate
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	  --wheel-dir dist .
+	@ls -1 dist/*.whl
+
+clean: ## remove the environment and everything built or cached
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
