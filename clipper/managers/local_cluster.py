@@ -14,7 +14,7 @@ from typing import Any
 
 import clipper
 from clipper.errors import ClipperException, ContainerStartError
-from clipper.managers.local_processes import read_supervisor, sweep
+from clipper.managers.local_processes import ProcessIdentity, read_supervisor, sweep
 from clipper.managers.local_protocol import SupervisorAbsent, request
 from clipper.managers.local_services import GRACE_S
 from clipper.managers.local_state import StateDir, acquire_lock, locked
@@ -26,6 +26,7 @@ CHANGE_LIMIT_S = GRACE_S + 20.0
 _LAUNCH_LIMIT_S = 30.0
 _STOP_LIMIT_S = 4 * GRACE_S + 10.0  # four ranks drain one after the other
 _KILL_LIMIT_S = 10.0
+_EXIT_LIMIT_S = 5.0
 
 
 class AlreadyRunning(ClipperException):
@@ -93,12 +94,14 @@ def end(state: StateDir, graceful: bool) -> None:
     if not state.root.is_dir():
         return
     limit_s = _STOP_LIMIT_S if graceful else _KILL_LIMIT_S
+    supervisor = read_supervisor(state.children_file)
     deadline = time.monotonic() + limit_s
     while (lock := _ask_to_stop(state, graceful, limit_s)) is None:
         if time.monotonic() > deadline:
             lock = _kill_supervisor(state)
             break
     try:
+        _wait_for_exit(supervisor)
         sweep(state.children_file)
         state.remove_sockets()
     finally:
@@ -133,6 +136,13 @@ def _ask_to_stop(state: StateDir, graceful: bool, limit_s: float) -> int | None:
     except ClipperException:
         pass
     return acquire_lock(state.lock_file, patience_s)
+
+
+def _wait_for_exit(supervisor: ProcessIdentity | None) -> None:
+    """Wait out the moment between a process's loss of its lock and its end."""
+    deadline = time.monotonic() + _EXIT_LIMIT_S
+    while supervisor is not None and supervisor.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def _kill_supervisor(state: StateDir) -> int:
