@@ -110,7 +110,8 @@ class RedisStore(ConfigStore):
     @contextlib.contextmanager
     def _translated(self, next_step: str = "then try again") -> Iterator[None]:
         try:
-            yield
+            with _cancellable():
+                yield
         except (RedisError, OSError) as error:  # OSError includes every time-out
             raise StoreUnavailable(
                 f"The configuration store at {self._address} did not answer: "
@@ -226,24 +227,23 @@ class RedisStore(ConfigStore):
             wait_s = min(2 * wait_s, self._settings.reconnect_max_s)
 
     async def _subscribe(self, pubsub: PubSub) -> None:
-        await pubsub.subscribe(self._keys.events)
-        confirmation = await pubsub.get_message(timeout=self._settings.socket_timeout_s)
-        if confirmation is None:
-            raise TimeoutError("the subscription was not confirmed")
+        with _cancellable():
+            await pubsub.subscribe(self._keys.events)
+            await self._expect_answer(pubsub)
 
     async def _next_event(self, pubsub: PubSub) -> None:
         """Return after a burst of events, or after the longest silence from a living server."""
-        message = await pubsub.get_message(timeout=self._settings.event_silence_s)
-        if message is None:
-            await self._prove_alive(pubsub)
-        while message is not None:
-            message = await pubsub.get_message(timeout=0)
+        with _cancellable():
+            message = await pubsub.get_message(timeout=self._settings.event_silence_s)
+            if message is None:  # a peer that vanished is silent for ever; only an answer tells
+                await pubsub.ping()
+                await self._expect_answer(pubsub)
+            while message is not None:
+                message = await pubsub.get_message(timeout=0)
 
-    async def _prove_alive(self, pubsub: PubSub) -> None:
-        """A peer that vanished without closing is silent for ever; only an answer tells."""
-        await pubsub.ping()
+    async def _expect_answer(self, pubsub: PubSub) -> None:
         if await pubsub.get_message(timeout=self._settings.socket_timeout_s) is None:
-            raise TimeoutError("the subscription went dead")
+            raise TimeoutError("the server did not answer")
 
     async def write_lease(self, lease: WorkerLease, ttl_s: float) -> None:
         """See `ConfigStore.write_lease`. One round trip."""
@@ -346,6 +346,23 @@ def _queue_hash(pipe: Pipeline, key: str, entries: Mapping[str, bytes | str | No
 async def _result(answer: Any) -> Any:
     """Await an answer that the client library types as perhaps not awaitable."""
     return await answer
+
+
+@contextlib.contextmanager
+def _cancellable() -> Iterator[None]:
+    """Pass a cancellation on that was swallowed inside.
+
+    The client library sends with `asyncio.wait_for`, which on Python 3.11 returns normally when
+    the cancellation meets the end of the wait (python/cpython#86296). Without this a worker's
+    task that renews its lease may outlive its own cancellation.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def _close(pubsub: PubSub) -> None:

@@ -233,6 +233,22 @@ async def test_a_write_caught_by_the_kill_is_done_once_or_refused(
     assert (await store.read_snapshot()).links == {"app": ("m",)}
 
 
+async def test_a_cancellation_is_never_swallowed(store: RedisStore) -> None:
+    async def write_for_ever() -> None:
+        while True:
+            await store.update(always(Change(links={"a": ("m",)})))
+
+    await store.read_snapshot()
+    for steps in range(120):
+        task = asyncio.create_task(write_for_ever())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=2)
+        assert done, f"still runs, cancelled after {steps} steps of the loop"
+        assert task.cancelled()
+
+
 async def test_a_torn_log_tail_does_not_stop_the_server(store: RedisStore, embedded_server) -> None:
     await store.update(always(Change(links={"a": ("m",)})))
     embedded_server.kill()
