@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -213,6 +215,23 @@ async def test_changes_survives_a_server_that_is_away_for_a_while(
     await asyncio.to_thread(embedded_server.start)
     await eventually(lambda: watcher.count == 2)
     await watcher.stop()
+
+
+async def test_a_server_that_stopped_answering_is_not_waited_for(
+    store_url: str, embedded_server
+) -> None:
+    store = RedisStore(store_url, "test", RedisSettings(socket_timeout_s=0.1, update_timeout_s=0.5))
+    await store.read_snapshot()
+    os.kill(embedded_server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreUnavailable):
+                await store.read_leases()
+            with pytest.raises(StoreUnavailable):
+                await store.update(always(Change(links={"a": ("m",)})))
+    finally:
+        os.kill(embedded_server.pid, signal.SIGCONT)
+    await store.close()
 
 
 async def test_a_write_caught_by_the_kill_is_done_once_or_refused(
