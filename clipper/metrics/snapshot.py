@@ -128,7 +128,8 @@ def keep_known(retained: Snapshot, live: Sequence[Snapshot]) -> Snapshot:
             for child in family["children"]
             if not family["owner"] or _owner(family, child[0]) in known
         ]
-        families[name] = {**family, "children": children}
+        if children:
+            families[name] = {**family, "children": children}
     return {"at_s": retained["at_s"], "families": families}
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clipper.datatypes import DefaultReason
-from clipper.metrics import CONTENT_TYPE, FrontendMetrics, render_json, render_prometheus
+from clipper.metrics import (
+    CONTENT_TYPE,
+    Family,
+    FrontendMetrics,
+    families,
+    render_json,
+    render_prometheus,
+)
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
 @dataclasses.dataclass
@@ -244,3 +254,13 @@ def test_the_json_form_before_anything_happened(metrics: FrontendMetrics) -> Non
         ],
     }
     assert render_json({"at_s": 0.0, "families": {}}) == {}
+
+
+def test_the_documentation_knows_every_exposed_metric() -> None:
+    documented = (REPOSITORY / "docs" / "metrics.md").read_text()
+    exposed = {
+        family.name
+        for family in vars(families).values()
+        if isinstance(family, Family) and family.exposed
+    }
+    assert {name for name in exposed if f"`{name}`" not in documented} == set()
