@@ -10,7 +10,9 @@ import requests
 
 import clipper
 from clipper.admin.http import Reply
+from clipper.admin.readiness import ready_count
 from clipper.admin.session import Session
+from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
 from clipper.errors import ClipperException
 from clipper.managers.base import ClusterOptions
 
@@ -22,6 +24,8 @@ DEFAULT_PREDICTION_CACHE_SIZE_BYTES = 33_554_432
 _START_TRIES = 300
 _START_PAUSE_S = 1.0
 _PROBE_TIMEOUT_S = 5.0
+_RESTORE_TIMEOUT_S = 60.0
+_RESTORE_PAUSE_S = 0.1
 
 
 def stock_image(name: str) -> str:
@@ -44,6 +48,8 @@ class ClusterMethods(Session):
         num_frontend_replicas: int = 1,
     ) -> None:
         """Start a cluster and return when both frontends answer; ends connected.
+
+        Models that ran in it before serve again when this returns, or are warned of.
 
         Args:
             cache_size: prediction cache in bytes, 0 or more.
@@ -72,7 +78,39 @@ class ClusterMethods(Session):
             raise
         self._wait_for_frontends()
         self.connected = True
+        self._wait_for_restored_models()
         self.logger.info("Clipper is running")
+
+    def _wait_for_restored_models(self) -> None:
+        """Let models of an earlier run serve again; a slow or broken one is only warned of."""
+        deadline = self._clock() + _RESTORE_TIMEOUT_S
+        while waiting := self._restoring():
+            if self._clock() >= deadline:
+                self.logger.warning(
+                    f"These models of an earlier run do not serve yet: {', '.join(waiting)}. "
+                    "Look at their logs with get_clipper_logs or `clipper logs`"
+                )
+                return
+            self._sleep(_RESTORE_PAUSE_S)
+
+    def _restoring(self) -> list[str]:
+        """Registered versions whose containers run but do not all serve."""
+        models = [
+            (str(one["model_name"]), str(one["model_version"]))
+            for one in self._question("get_all_models", verbose=True)
+            if one["container_name"] != CONTAINERLESS_MODEL_IMAGE
+        ]
+        if not models:
+            return []
+        containers = self._question("get_all_containers", verbose=True)
+        workers = self._question("get_workers")
+        return [
+            f"{name}:{version}"
+            for name, version in models
+            if ready_count(workers, containers, name, version)
+            < self.cm.get_num_replicas(name, version)
+            and self.cm.container_failure(name, version) is None
+        ]
 
     def _wait_for_frontends(self) -> None:
         for tries_left in reversed(range(_START_TRIES)):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+import signal
+import sys
 from typing import Annotated, Any
 
 import requests
@@ -31,12 +34,19 @@ class ReportingGroup(TyperGroup):
             raise typer.Exit(1) from error
 
 
+_REFUSAL = re.compile(r"Received error status code: 4\d\d and message: ")
+
+
 def explain(error: Exception) -> str:
     """Return the failure and the next step."""
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         url = error.request.url if error.request is not None else "a frontend"
         return f"{url} cannot be reached. Run `clipper doctor` to find out why"
-    return str(error)
+    text = str(error)
+    refusal = _REFUSAL.match(text)
+    if refusal is None:
+        return text
+    return f"{text[refusal.end() :].rstrip('.')}. `clipper status` shows what there is"
 
 
 app = typer.Typer(
@@ -104,4 +114,6 @@ def _configure_logging(verbose: bool) -> None:
 
 def main() -> None:
     """Entry point of the `clipper` command."""
+    # An ended command undoes what it has half done, just as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()

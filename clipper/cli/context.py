@@ -14,6 +14,7 @@ from clipper.admin.http import AdminHttp, Http
 from clipper.cli.output import Output
 from clipper.errors import ClipperException
 from clipper.managers.local import LocalContainerManager
+from clipper.managers.ports import is_free
 
 DEFAULT_CLUSTER = "default-cluster"
 
@@ -51,6 +52,7 @@ class Context:
     """Returns a ContainerManager that also has `status()` and `delete_state()`."""
     make_connection: Callable[[Any], ClipperConnection] = ClipperConnection
     http: Http = dataclasses.field(default_factory=AdminHttp)
+    port_is_free: Callable[[str, int], bool] = is_free
 
     def connection(self, **start_options: Any) -> ClipperConnection:
         """Return a client that is not connected yet."""

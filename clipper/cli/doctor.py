@@ -19,8 +19,8 @@ from clipper.cli.diagnosis import Facts, Finding, examine
 from clipper.cli.models import model_summaries
 from clipper.errors import ClipperException
 from clipper.managers.base import RPC_PORT
-from clipper.managers.ports import is_free
 
+_HOST = "127.0.0.1"
 _DISTRIBUTION = "clipper-serving"
 _PROBE_TIMEOUT_S = 5.0
 _TAIL_LINES = 15
@@ -68,7 +68,9 @@ def gather(session: context.Context) -> Facts:
         log_tails={c["log"]: _tail(c["log"]) for c in status["children"] if c["restarts"]},
     )
     if not running:
-        facts.taken_ports = [port for port in _ports(connection) if not is_free("127.0.0.1", port)]
+        facts.taken_ports = [
+            port for port in _ports(connection) if not session.port_is_free(_HOST, port)
+        ]
         return facts
     try:
         connection.connect()

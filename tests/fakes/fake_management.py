@@ -25,7 +25,7 @@ from clipper.managers.base import ClusterOptions, ContainerManager
 Json = dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The management frontend answers 400 with this text."""
 
 
@@ -103,28 +103,28 @@ class FakeCluster:
         return objects
 
     def manage(self, operation: str, body: Json) -> object:
-        """Carry out a management operation; Refused when the frontend would answer 400."""
+        """Carry out a management operation; RefusedError when the frontend would answer 400."""
         self.events.append(operation)
         if operation in self.refusals:
-            raise Refused(self.refusals[operation])
+            raise RefusedError(self.refusals[operation])
         handler: Callable[[Json], object] = getattr(self, f"_{operation}")
         return handler(body)
 
     def _add_app(self, body: Json) -> str:
         if body["name"] in self.apps:
-            raise Refused(f"application '{body['name']}' already exists")
+            raise RefusedError(f"application '{body['name']}' already exists")
         self.apps[body["name"]] = {**body, "linked_models": []}
         return f"Successfully added application with name '{body['name']}'"
 
     def _delete_app(self, body: Json) -> str:
         if self.apps.pop(body["name"], None) is None:
-            raise Refused(f"Application '{body['name']}' does not exist")
+            raise RefusedError(f"Application '{body['name']}' does not exist")
         return "Successfully deleted"
 
     def _add_model_links(self, body: Json) -> str:
         name = body["model_names"][0]
         if name not in self.current:
-            raise Refused(f"No model with name '{name}' exists.")
+            raise RefusedError(f"No model with name '{name}' exists.")
         self.apps[body["app_name"]]["linked_models"].append(name)
         return "Successfully linked"
 
@@ -135,7 +135,7 @@ class FakeCluster:
     def _add_model(self, body: Json) -> str:
         key = body["model_name"], body["model_version"]
         if key in self.models:
-            raise Refused(f"model with name '{key[0]}' and version '{key[1]}' already exists")
+            raise RefusedError(f"model with name '{key[0]}' and version '{key[1]}' already exists")
         self._numbers += 1
         self.models[key] = {**body, "generation": self._numbers}
         self.current[key[0]] = key[1]
@@ -144,14 +144,14 @@ class FakeCluster:
     def _set_model_version(self, body: Json) -> str:
         key = body["model_name"], body["model_version"]
         if key not in self.models:
-            raise Refused(f"Cannot set non-existent version '{key[1]}' for model")
+            raise RefusedError(f"Cannot set non-existent version '{key[1]}' for model")
         self.current[key[0]] = key[1]
         return "Successfully set"
 
     def _delete_versioned_model(self, body: Json) -> str:
         key = body["model_name"], body["model_version"]
         if self.models.pop(key, None) is None:
-            raise Refused(f"model with name '{key[0]}' and version '{key[1]}' does not exist")
+            raise RefusedError(f"model with name '{key[0]}' and version '{key[1]}' does not exist")
         if self.current.get(key[0]) == key[1]:
             del self.current[key[0]]
         return "Successfully deleted"
@@ -253,7 +253,7 @@ def answer(cluster: FakeCluster, method: str, path: str, body: Json) -> Reply:
         return cluster.prediction
     try:
         result = cluster.manage(path.removeprefix("/admin/"), body)
-    except Refused as refused:
+    except RefusedError as refused:
         return Reply(400, str(refused))
     return Reply(200, result if isinstance(result, str) else json.dumps(result))
 

@@ -233,10 +233,10 @@ def test_failed_growth_restores_the_old_number(
 def test_scaling_refuses_unregistered_and_containerless_models(
     connection: ClipperConnection,
 ) -> None:
-    with pytest.raises(ClipperException, match="for non-registered model m:1$"):
+    with pytest.raises(ClipperException, match=r"for non-registered model m:1$"):
         connection.set_num_replicas("m", 2, "1")
     connection.register_model("m", "1", "doubles")
-    with pytest.raises(ClipperException, match="for containerless model m:1$"):
+    with pytest.raises(ClipperException, match=r"for containerless model m:1$"):
         connection.set_num_replicas("m", 5)
     with pytest.raises(ClipperException, match="No versions of model x registered with Clipper"):
         connection.set_num_replicas("x", 5)

@@ -1,0 +1,98 @@
+"""Names of the original library, and that importing them has no effect."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+import clipper_admin
+import clipper_admin.clipper_admin
+import clipper_admin.container_manager
+import clipper_admin.docker.docker_container_manager
+import clipper_admin.exceptions
+import clipper_admin.managers
+import clipper_admin.metrics
+from clipper_admin.decorators import retry
+
+
+def test_public_names() -> None:
+    assert set(clipper_admin.__all__) == {
+        "CLIPPER_TEMP_DIR",
+        "DEFAULT_LABEL",
+        "DEFAULT_PREDICTION_CACHE_SIZE_BYTES",
+        "ClipperConnection",
+        "ClipperException",
+        "DockerContainerManager",
+        "KubernetesContainerManager",
+        "LocalContainerManager",
+        "UnconnectedException",
+        "__registry__",
+        "__version__",
+        "deployers",
+    }
+    assert all(getattr(clipper_admin, name) is not None for name in clipper_admin.__all__)
+    assert clipper_admin.DEFAULT_LABEL == []
+    assert clipper_admin.DEFAULT_PREDICTION_CACHE_SIZE_BYTES == 33554432
+    assert clipper_admin.clipper_admin.ClipperConnection is clipper_admin.ClipperConnection
+    assert clipper_admin.exceptions.ClipperException is clipper_admin.ClipperException
+    label = clipper_admin.container_manager.create_model_container_label("m", "1")
+    assert label == "m_1"
+    assert callable(clipper_admin.metrics.add_metric)
+    assert callable(clipper_admin.deployers.python.create_endpoint)
+    with pytest.raises(AttributeError):
+        _ = clipper_admin.SomethingElse
+
+
+def test_absent_manager_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(clipper_admin.managers.MANAGERS, "DockerContainerManager", "clipper.no")
+    with pytest.raises(clipper_admin.ClipperException) as caught:
+        clipper_admin.DockerContainerManager(cluster_name="c")  # type: ignore[call-arg]
+    assert caught.value.msg == (
+        "DockerContainerManager is not part of this version; use LocalContainerManager"
+    )
+
+
+def test_importing_has_no_effect(tmp_path: object) -> None:
+    code = (
+        "import logging, os, threading, subprocess\n"
+        "def refuse(*a, **k): raise AssertionError('a process was started')\n"
+        "subprocess.Popen.__init__ = refuse\n"
+        "import clipper_admin, clipper_admin.metrics, clipper_admin.deployers.sklearn\n"
+        "import clipper_admin.container_manager, clipper_admin.decorators\n"
+        "assert logging.getLogger().handlers == []\n"
+        "assert threading.active_count() == 1\n"
+        "assert not os.path.exists(clipper_admin.CLIPPER_TEMP_DIR)\n"
+        "assert clipper_admin.__registry__ == 'mine'\n"
+        "assert os.listdir('.') == []\n"
+    )
+    environment = {
+        "TMPDIR": str(tmp_path),
+        "CLIPPER_REGISTRY": "mine",
+        "PYTHONPATH": ":".join(sys.path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=str(tmp_path),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_retry_waits_longer_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    pauses: list[float] = []
+
+    @retry((KeyError, OSError), tries=3, logger=logging.getLogger("test"), sleep=pauses.append)
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert pauses == [3, 6]
+    assert len(caplog.records) == 2

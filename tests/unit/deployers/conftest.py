@@ -1,0 +1,3 @@
+from tests.unit.admin.conftest import cluster, connection, frontends, manager, unconnected
+
+__all__ = ["cluster", "connection", "frontends", "manager", "unconnected"]
