@@ -1,0 +1,1 @@
+"""Benchmarks: load generator, reference servers, and the ladder that ``make bench`` prints."""
