@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _query_arguments(worker)
     worker.add_argument("--index", type=int, required=True)
     worker.add_argument("--hub-socket", help="Unix socket of the supervisor's metrics hub")
+    worker.add_argument("--listen-fd", type=int, help="listening HTTP socket to inherit")
     management = commands.add_parser("management-frontend", help="REST administration")
     _store_arguments(management)
     management.add_argument("--host", default="127.0.0.1")
@@ -132,7 +133,7 @@ def _run_worker(arguments: argparse.Namespace) -> int:
         settings = query_settings(arguments, arguments.index)
         store = RedisStore(settings.redis_url, settings.cluster_name)
         try:
-            await run_worker(settings, store, arguments.hub_socket)
+            await run_worker(settings, store, arguments.hub_socket, arguments.listen_fd)
         finally:
             await store.close()
 
@@ -158,11 +159,14 @@ def _run_management(arguments: argparse.Namespace) -> int:
 
 
 def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> int:
-    from clipper.frontend.workers import WorkerPoolSettings, supervise
+    from clipper.frontend.workers import WorkerPoolSettings, WorkerStart, supervise
 
-    def command(index: int, hub_socket: str) -> list[str]:
+    def command(start: WorkerStart) -> list[str]:
         worker = [sys.executable, "-m", "clipper.daemon", "query-frontend-worker", *words]
-        return worker + ["--index", str(index), "--hub-socket", hub_socket]
+        worker += ["--index", str(start.index), "--hub-socket", start.hub_socket]
+        if start.listen_fd is not None:
+            worker += ["--listen-fd", str(start.listen_fd)]
+        return worker
 
     pool = WorkerPoolSettings(
         host=arguments.host,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
+from clipper.datatypes import VersionedModelId
 from clipper.errors import ClipperException, StoreUnavailable
 from clipper.frontend.registry import WorkerRegistry
 from clipper.query.applications import Application
@@ -69,17 +70,40 @@ class ConfigFollower:
         self._observer = observer
         self._snapshot = ConfigSnapshot()
         self._lease_due = asyncio.Event()
+        self._readiness = asyncio.Event()
+        self._awaited: set[VersionedModelId] = set()
         self.address = f"{settings.advertise_host}:{settings.rpc_port}"
         self.ready = False
         """The configuration was read once; stays true while the store is away."""
+
+    async def replicas_returned(self, timeout_s: float) -> None:
+        """Wait until every version that an earlier life of this worker fed has a replica again.
+
+        Containers dial a restarted frontend within a second or two; a query answered before
+        would get a default that nobody needs.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.ready or any(
+                    self._fleet.get(model) and not self._fleet.is_ready(model)
+                    for model in self._awaited
+                ):
+                    await self._readiness.wait()
+                    self._readiness.clear()
+        except TimeoutError:
+            log.warning("not every model has its replicas back after %.0f s", timeout_s)
 
     def readiness_changed(self) -> None:
         """Replicas came, went or became ready: routes and the lease follow."""
         self._processor.choose_serving()
         self._lease_due.set()
+        self._readiness.set()
 
     async def run(self) -> None:
         """Follow the store until cancelled."""
+        # The lease comes before the first read: a change in between is then waited for.
+        await self._read_earlier_life()
+        await self._renew_once()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._renew())
@@ -109,16 +133,26 @@ class ConfigFollower:
         for application in changed:
             await self._load_state(application)
         self.ready = True
+        self._readiness.set()
         self._observer.config_applied(snapshot.revision)
         self._lease_due.set()
 
     async def _load_state(self, application: Application) -> None:
         """Take the application's selection state from the store, or put its first one there."""
-        state = await self._store.read_state(application.name, "0")
+        user = application.state_key(0)
+        state = await self._store.read_state(application.name, user)
         if state is None:
-            await self._store.write_state(application.name, "0", application.state)
+            await self._store.write_state(application.name, user, application.state)
         else:
             application.state = state
+
+    async def _read_earlier_life(self) -> None:
+        try:
+            for lease in await self._store.read_leases():
+                if lease.worker_id == self._settings.worker_id:
+                    self._awaited = {replica.model for replica in lease.replicas}
+        except StoreUnavailable as error:
+            log.warning("no lease of an earlier life read: %s", error)
 
     async def _renew(self) -> None:
         while True:
@@ -128,16 +162,17 @@ class ConfigFollower:
             except TimeoutError:
                 pass  # the regular renewal
             self._lease_due.clear()
-            if not self.ready:
-                continue
-            try:
-                await self._store.write_lease(self._lease(), self._settings.lease_ttl_s)
-                self._registry.set_workers(await self._store.read_leases(), self.address)
-                await self._remember_served()
-                await self._fetch_epoch()
-            except StoreUnavailable as error:
-                self._observer.store_up(False)
-                log.warning("lease not renewed: %s", error)
+            await self._renew_once()
+
+    async def _renew_once(self) -> None:
+        try:
+            await self._store.write_lease(self._lease(), self._settings.lease_ttl_s)
+            self._registry.set_workers(await self._store.read_leases(), self.address)
+            await self._remember_served()
+            await self._fetch_epoch()
+        except StoreUnavailable as error:
+            self._observer.store_up(False)
+            log.warning("lease not renewed: %s", error)
 
     def _lease(self) -> WorkerLease:
         return WorkerLease(

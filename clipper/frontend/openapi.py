@@ -46,6 +46,7 @@ def _json(schema: dict[str, Any], description: str) -> dict[str, Any]:
 _ERRORS: dict[str, Any] = {
     "404": _json(_ERROR, "No such application"),
     "405": _json(_ERROR, "Not POST"),
+    "408": _json(_ERROR, "The body did not arrive in time"),
     "413": _json(_ERROR, "The body is too large"),
 }
 
@@ -83,6 +84,7 @@ PREDICT_PATHS: dict[str, Any] = {
                                 _PREDICTION,
                                 {
                                     "type": "object",
+                                    "required": ["batch_predictions"],
                                     "properties": {
                                         "batch_predictions": {
                                             "type": "array",

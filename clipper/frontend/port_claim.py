@@ -12,6 +12,8 @@ import socket
 
 from clipper.errors import ClipperException
 
+_BACKLOG = 2048
+
 
 def claim_shared_port(host: str, port: int, flag: str) -> socket.socket:
     """Return a socket that owns the port until it is closed, and lets SO_REUSEPORT sockets join.
@@ -28,6 +30,20 @@ def claim_shared_port(host: str, port: int, flag: str) -> socket.socket:
     # Left on, it would let another exclusive bind pass as long as nobody listens.
     claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return claim
+
+
+def claim_lone_port(host: str, port: int, flag: str) -> socket.socket:
+    """Return a listening socket that nobody shares, to be handed to one worker after another.
+
+    Args and errors are those of `claim_shared_port`.
+    """
+    claim = _bind_exclusively(host, port, flag)
+    try:
+        claim.listen(_BACKLOG)
+    except OSError as error:
+        claim.close()
+        raise ClipperException(f"Port {port} on {host} cannot be used: {error.strerror}") from error
     return claim
 
 

@@ -38,6 +38,8 @@ from clipper.store.base import ConfigStore, ModelRecord
 log = logging.getLogger(__name__)
 
 _STORE_RETRY_S = 1.0
+_RETURN_S = 3.0
+"""A worker that follows a dead one waits so long for its replicas before it takes queries."""
 
 
 class Worker:
@@ -149,9 +151,19 @@ async def _first_epoch(store: ConfigStore) -> int:
 
 
 async def run_worker(
-    settings: QueryFrontendSettings, store: ConfigStore, hub_socket: str | None
+    settings: QueryFrontendSettings,
+    store: ConfigStore,
+    hub_socket: str | None,
+    listen_fd: int | None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        settings: of this worker.
+        store: where the configuration is; stays open.
+        hub_socket: of the supervisor's metrics hub; None: this worker shows its own metrics.
+        listen_fd: the listening HTTP socket to use; None: bind the shared port.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -162,11 +174,14 @@ async def run_worker(
     if stop.is_set():
         starting.cancel()
         return
-    worker = Worker(settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now, __version__))
+    worker = Worker(
+        settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now, __version__)
+    )
     hub = MetricsHubClient(hub_socket, worker.snapshot_metrics)
     await hub.start()
     await worker.rpc.start()
     following = asyncio.create_task(worker.follower.run())
+    await worker.follower.replicas_returned(_RETURN_S)
     http = settings.http
     server = _Server(
         uvicorn.Config(
@@ -182,7 +197,12 @@ async def run_worker(
             backlog=2048,
         )
     )
-    serving = asyncio.create_task(server.serve([listening_socket(http.host, http.port)]))
+    listener = (
+        listening_socket(http.host, http.port)
+        if listen_fd is None
+        else socket.socket(fileno=listen_fd)
+    )
+    serving = asyncio.create_task(server.serve([listener]))
     await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping: draining what is in flight")
     worker.stopping = True

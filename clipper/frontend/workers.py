@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from clipper.frontend.metrics_hub import MetricsHub
-from clipper.frontend.port_claim import claim_shared_port, require_free_port
+from clipper.frontend.port_claim import claim_lone_port, claim_shared_port, require_free_port
 
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
@@ -86,21 +86,36 @@ class RestartPolicy:
         return delay_s
 
 
-async def supervise(settings: WorkerPoolSettings, command: Callable[[int, str], list[str]]) -> int:
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerStart:
+    """What a worker must be told when it is started."""
+
+    index: int
+    hub_socket: str
+    """Path of the metrics hub's socket."""
+    listen_fd: int | None
+    """The listening HTTP socket of a lone worker: it outlives the worker, so that connections
+    wait while a dead one is started again. Several workers bind the port with SO_REUSEPORT
+    instead, so that a dead one's connections go to the others."""
+
+
+async def supervise(
+    settings: WorkerPoolSettings, command: Callable[[WorkerStart], list[str]]
+) -> int:
     """Run the workers until SIGTERM or SIGINT; return the process's exit code.
 
     Args:
         settings: ports, number of workers, delays.
-        command: returns the argument vector of worker ``index``, given the path of the metrics
-            hub's socket. The worker binds the HTTP port with SO_REUSEPORT and RPC port
-            ``rpc_port + index`` without, and drains on SIGTERM.
+        command: returns the argument vector of a worker. It listens on ``listen_fd`` or binds
+            the HTTP port with SO_REUSEPORT; it binds RPC port ``rpc_port + index`` without, and
+            drains on SIGTERM.
 
     Raises:
         ClipperException: a port is taken; nothing was started.
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
-        stack.enter_context(claim_shared_port(settings.host, settings.port, settings.port_flag))
+        listen_fd = _claim_http_port(settings, stop, stack)
         for index in range(settings.workers):
             require_free_port(settings.host, settings.rpc_port + index, settings.rpc_port_flag)
         hub_path = os.path.join(stack.enter_context(_private_directory()), "metrics.sock")
@@ -109,20 +124,36 @@ async def supervise(settings: WorkerPoolSettings, command: Callable[[int, str], 
         try:
             async with asyncio.TaskGroup() as group:
                 for index in range(settings.workers):
-                    worker = _Worker(f"worker {index}", command(index, hub_path), settings, hub)
+                    start = WorkerStart(index, hub_path, listen_fd)
+                    worker = _Worker(start, command(start), settings, hub)
                     group.create_task(worker.keep_running(stop))
         finally:
             await hub.stop()
     return 0
 
 
+def _claim_http_port(
+    settings: WorkerPoolSettings, stop: asyncio.Future[None], stack: contextlib.ExitStack
+) -> int | None:
+    """Own the HTTP port until the end; return the listening socket for a lone worker."""
+    if settings.workers > 1:
+        stack.enter_context(claim_shared_port(settings.host, settings.port, settings.port_flag))
+        return None
+    claim = claim_lone_port(settings.host, settings.port, settings.port_flag)
+    stack.callback(claim.close)
+    # Otherwise connections would still be taken that nobody is going to serve.
+    stop.add_done_callback(lambda _: claim.close())
+    return claim.fileno()
+
+
 class _Worker:
     """Keeps one worker process running."""
 
     def __init__(
-        self, name: str, argv: list[str], settings: WorkerPoolSettings, hub: MetricsHub
+        self, start: WorkerStart, argv: list[str], settings: WorkerPoolSettings, hub: MetricsHub
     ) -> None:
-        self._name = name
+        self._name = f"worker {start.index}"
+        self._listen_fd = start.listen_fd
         self._argv = argv
         self._settings = settings
         self._hub = hub
@@ -144,7 +175,7 @@ class _Worker:
     async def _run_once(self, stop: asyncio.Future[None]) -> str:
         """Run the process to its end, which ``stop`` brings about; return how it ended."""
         try:
-            process = _Process(self._argv)
+            process = _Process(self._argv, self._listen_fd)
         except OSError as error:
             return f"cannot be started: {error}"
         self._hub.worker_started(process.pid)
@@ -175,7 +206,7 @@ class _Worker:
 class _Process:
     """A child process, with its end as a future of the event loop; no thread waits for it."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], listen_fd: int | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         # A group of its own: Ctrl-C in a terminal reaches the supervisor only, which forwards it.
@@ -183,6 +214,7 @@ class _Process:
             argv,
             stdin=subprocess.DEVNULL,
             process_group=0,
+            pass_fds=() if listen_fd is None else (listen_fd,),
             preexec_fn=_death_with_parent(),
         )
         self.pid = self._popen.pid

@@ -155,6 +155,7 @@ def model_service(
         "CLIPPER_INPUT_TYPE": model.input_type,
         "CLIPPER_MODEL_PATH": model.model_path,
         "CLIPPER_METRICS_PORT": "0",
+        "CLIPPER_METRICS_HOST": "127.0.0.1",
         "CLIPPER_TOKEN": cluster.token,
     }
     # Replicas are processes: threads inside each would fight over the same cores.

@@ -29,6 +29,10 @@ class Application:
         self.state = state
         self.default: Output = render_output(record.default_output.encode())
 
+    def state_key(self, uid: int) -> str:
+        """Return where a user's state is kept; a registration never finds an earlier one's."""
+        return f"{uid}@{self.record.generation}"
+
     def explain(self, reason: DefaultReason, detail: str) -> str:
         """Return the text of ``default_explanation``."""
         return f"{reason.explanation}: {detail}" if detail else reason.explanation

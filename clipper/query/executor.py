@@ -105,14 +105,16 @@ class TaskExecutor:
                 self.failed(task, DefaultReason.SLO, "")
 
     def completed(self, task: PredictTask, text: bytes) -> None:
-        """A replica answered: fill the cache, tell every query that waits."""
+        """A replica answered: fill the cache, even if it is too late for those that waited."""
+        if task.output is not None:
+            return
+        output = task.output = render_output(text)
+        if isinstance(task.cache_key, CacheKey):
+            self._cache.complete(task.cache_key, task, output)
         if task.settled:
             return
         task.settled = True
-        output = task.output = render_output(text)
         self._leave_queue(task)
-        if isinstance(task.cache_key, CacheKey):
-            self._cache.complete(task.cache_key, task, output)
         for waiter in task.waiters:
             waiter.deliver(task)
 
@@ -136,10 +138,11 @@ class TaskExecutor:
             if served is not None:
                 served.queue.discard(task)
 
-    @staticmethod
-    def _join(query: Query, leader: PredictTask, served: ServedModel) -> None:
-        leader.waiters.append(query)
+    def _join(self, query: Query, leader: PredictTask, served: ServedModel) -> None:
+        leader.join(query)
         query.tasks.append(leader)
+        if leader.stranded:
+            served.lane.rescue()
         if query.deadline_s < leader.deadline_s:
             leader.deadline_s = query.deadline_s
             if leader.queued:

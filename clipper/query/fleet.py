@@ -30,6 +30,8 @@ from clipper.store.base import ConfigSnapshot, ModelRecord
 
 log = logging.getLogger(__name__)
 
+_PROBE_BUDGET_S = 60.0
+
 
 class FleetObserver(Protocol):
     """Where the fleet's measurements go."""
@@ -166,13 +168,14 @@ class Fleet:
     def pumped(self, replica: Replica) -> None:
         """Credits came."""
         served = self._models.get(replica.model)
-        if served is None:
-            return
-        dispatcher = served.dispatchers.get(replica)
+        dispatcher = served.dispatchers.get(replica) if served else None
         if dispatcher is not None:
             dispatcher.pump()
-        elif replica.state is ReplicaState.CONNECTED and replica not in served.probes:
+        elif served is not None and self._may_be_admitted(served, replica):
             self._admit(served, replica)
+        elif replica.credits and not replica.holds_credits:
+            # Other frontends may have a use for them.
+            replica.return_credits()
 
     def answered(self, replica: Replica, batch_id: int, reply: BatchReply) -> None:
         """A batch, or the probe, was answered."""
@@ -186,6 +189,8 @@ class Fleet:
         dispatcher = served.dispatchers.get(replica)
         if dispatcher is not None:
             dispatcher.batch_answered(batch_id, reply)
+        else:
+            self.pumped(replica)
 
     def draining(self, replica: Replica) -> None:
         """The container takes nothing more."""
@@ -193,6 +198,9 @@ class Fleet:
         dispatcher = served.dispatchers.get(replica) if served else None
         if dispatcher is not None:
             dispatcher.draining = True
+        if replica.credits:
+            # With its credits back the container knows that nothing more is on its way.
+            replica.return_credits()
         self._on_change()
 
     def _register(self, record: ModelRecord) -> None:
@@ -209,7 +217,7 @@ class Fleet:
         queue = ModelQueue(lambda task: sink.failed(task, DefaultReason.SLO, ""))
         served = self._models[record.id] = ServedModel(record, lane, queue)
         for replica in self._replicas.get(record.id, []):
-            if replica.credits:
+            if self._may_be_admitted(served, replica):
                 self._admit(served, replica)
 
     def _settings_of(self, record: ModelRecord) -> DispatchSettings:
@@ -226,10 +234,17 @@ class Fleet:
         served = self._models.pop(model)
         for replica in list(served.dispatchers):
             self._detach(served, replica)
-            replica.state = ReplicaState.CONNECTED
+        for replica in self._replicas.get(model, []):
+            if replica.state is not ReplicaState.DRAINING:
+                # The next registration may have another probe, or another input type.
+                replica.state = ReplicaState.CONNECTED
         for task in served.queue.drain():
             served.lane.sink.failed(task, DefaultReason.NO_REPLICA, "")
         self._observer.model_removed(model)
+
+    @staticmethod
+    def _may_be_admitted(served: ServedModel, replica: Replica) -> bool:
+        return replica.state is ReplicaState.CONNECTED and replica not in served.probes
 
     def _admit(self, served: ServedModel, replica: Replica) -> None:
         """Let a connected replica serve, after its probe if the version has one."""
@@ -245,13 +260,18 @@ class Fleet:
         if served.record.probe_input is None:
             self._attach(served, replica)
             return
-        budget_s = 60.0
+        if not replica.credits:
+            # A container that several frontends share gives a credit when asked.
+            replica.send_demand(1, _PROBE_BUDGET_S)
+            return
         probe = self._encode_probe(served.record)
         served.probes[replica] = replica.send_batch(
-            [probe], [budget_s], served.record.generation, None, probe=True
+            [probe], [_PROBE_BUDGET_S], served.record.generation, None, probe=True
         )
 
     def _probe_answered(self, served: ServedModel, replica: Replica, reply: BatchReply) -> None:
+        if replica.state is ReplicaState.DRAINING:
+            return
         if reply.errors:
             replica.state = ReplicaState.PROBE_FAILED
             log.error(
@@ -274,6 +294,7 @@ class Fleet:
         log.info("replica %s #%s is ready", replica.model, replica.replica_id)
         self._on_change()
         dispatcher.pump()
+        served.lane.rescue()
 
     def _detach(self, served: ServedModel, replica: Replica) -> None:
         dispatcher = served.dispatchers.pop(replica, None)

@@ -14,7 +14,7 @@ from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.query import PredictRequest, Query
-from clipper.selection.policy import Feedback
+from clipper.selection.policy import Combined, Feedback
 from clipper.store.base import ConfigSnapshot
 
 
@@ -35,6 +35,10 @@ class StateStore(Protocol):
         """Store the state of one user of one application."""
 
 
+_EPOCHS = (1 << 21) - 1
+"""Epochs after which ids repeat, so that they stay below 2^53."""
+
+
 @dataclasses.dataclass(slots=True)
 class QueryIds:
     """Query ids below 2^53, unique over workers and restarts: epoch · 2^32 + counter."""
@@ -50,10 +54,16 @@ class QueryIds:
         return self.spare_epoch is None and self._counter > 1 << 31
 
     def next(self) -> int:
-        """Return the next id."""
-        if self._counter >= 1 << 32 and self.spare_epoch is not None:
-            self.epoch, self.spare_epoch, self._counter = self.spare_epoch, None, 0
-        query_id = (self.epoch << 32) + self._counter
+        """Return the next id.
+
+        Should the counter be used up while no spare epoch could be fetched, this worker's own
+        oldest ids come again, four thousand million queries later; never those of another worker.
+        """
+        if self._counter >= 1 << 32:
+            if self.spare_epoch is not None:
+                self.epoch, self.spare_epoch = self.spare_epoch, None
+            self._counter = 0
+        query_id = ((self.epoch & _EPOCHS) << 32) + self._counter
         self._counter += 1
         return query_id
 
@@ -170,26 +180,33 @@ class QueryProcessor:
         Raises:
             StoreUnavailable: the state can be neither read nor written now.
         """
-        state = await self._states.read_state(application.name, str(uid))
+        user = application.state_key(uid)
+        state = await self._states.read_state(application.name, user)
         if state is None:
             return False
         candidates = self.candidates(application, None)
         outputs = self._executor.cached(application, candidates, input_bytes)
         learned = application.policy.observe(state, feedback, outputs)
         if learned != state:
-            await self._states.write_state(application.name, str(uid), learned)
+            await self._states.write_state(application.name, user, learned)
         return True
 
     def _finish(self, query: Query) -> None:
         query.done = True
         application = query.application
-        combined = application.policy.combine(application.state, query.outputs)
+        try:
+            combined = application.policy.combine(application.state, query.outputs)
+        except Exception as error:
+            # It concerns this request alone: the task may have more queries to tell.
+            query.request.error = error
+            combined = Combined(None)
         if combined.output is not None:
             query.output, query.reason = combined.output, None
         elif query.reason is None:
             query.reason = DefaultReason.LOW_CONFIDENCE
         if query.tasks:
             self._executor.release(query)
-            query.tasks = []
+            # The deadline lines may hold on to the query for some time.
+            query.tasks, query.input = [], b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
         query.request.finished()

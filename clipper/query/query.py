@@ -12,12 +12,14 @@ from clipper.query.applications import Application
 class PredictRequest:
     """The queries of one request; `on_done` is called once, when all of them are finished."""
 
-    __slots__ = ("on_done", "pending", "queries")
+    __slots__ = ("error", "on_done", "pending", "queries")
 
     def __init__(self, size: int) -> None:
         self.queries: list[Query] = []
         self.pending = size
         self.on_done: Callable[[], None] | None = None
+        self.error: Exception | None = None
+        """What a policy raised on combining outputs; there is no answer then."""
 
     def finished(self) -> None:
         """One more of its queries is finished."""

@@ -11,6 +11,6 @@ def render_output(text: bytes) -> Output:
     """Return the output with its JSON form: itself if it is JSON, else the text as a string."""
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Output(text, msgspec.json.encode(text.decode("utf-8", "replace")))
     return Output(text, text)

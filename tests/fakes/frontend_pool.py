@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 import psutil
 
 from clipper.frontend.metrics_hub import MetricsHubClient
-from clipper.frontend.workers import WorkerPoolSettings, supervise
+from clipper.frontend.workers import WorkerPoolSettings, WorkerStart, supervise
 from clipper.logs import setup_logging
 from clipper.metrics import FrontendMetrics, render_json
 
@@ -135,7 +135,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-async def _work(index: int, hub_path: str, port: int, rpc_port: int) -> None:
+async def _work(index: int, hub_path: str, port: int, rpc_port: int, listen_fd: str) -> None:
     metrics = FrontendMetrics(time.monotonic, "0")
     application = metrics.application("a")
     hub = MetricsHubClient(hub_path, metrics.snapshot, push_interval_s=0.05)
@@ -156,7 +156,11 @@ async def _work(index: int, hub_path: str, port: int, rpc_port: int) -> None:
                     signal.pause()
         writer.close()
 
-    shared = await asyncio.start_server(serve, "127.0.0.1", port, reuse_port=True)
+    if listen_fd:
+        listener = socket.socket(fileno=int(listen_fd))
+        shared = await asyncio.start_server(serve, sock=listener)
+    else:
+        shared = await asyncio.start_server(serve, "127.0.0.1", port, reuse_port=True)
     own = await asyncio.start_server(serve, "127.0.0.1", rpc_port + index)
     await stop.wait()
     shared.close()
@@ -167,14 +171,15 @@ async def _work(index: int, hub_path: str, port: int, rpc_port: int) -> None:
 def main(role: str, arguments: list[str]) -> int:
     setup_logging(role)
     if role == "work":
-        index, hub_path, port, rpc_port = arguments
-        asyncio.run(_work(int(index), hub_path, int(port), int(rpc_port)))
+        index, hub_path, port, rpc_port, listen_fd = arguments
+        asyncio.run(_work(int(index), hub_path, int(port), int(rpc_port), listen_fd))
         return 0
     port, rpc_port, workers, grace_s = arguments
 
-    def command(index: int, hub_path: str) -> list[str]:
+    def command(start: WorkerStart) -> list[str]:
         module = [sys.executable, "-m", "tests.fakes.frontend_pool", "work"]
-        return module + [str(index), hub_path, port, rpc_port]
+        listen_fd = "" if start.listen_fd is None else str(start.listen_fd)
+        return module + [str(start.index), start.hub_socket, port, rpc_port, listen_fd]
 
     settings = WorkerPoolSettings(
         port=int(port), rpc_port=int(rpc_port), workers=int(workers), grace_s=float(grace_s)

@@ -31,9 +31,7 @@ def versions(cluster: Cluster, name: str) -> set[str]:
 
 
 def deploy_noop(cluster: Cluster, name: str, version: Any, num_replicas: int = 1) -> None:
-    cluster.connection.deploy_model(
-        name, version, "doubles", NOOP_IMAGE, num_replicas=num_replicas
-    )
+    cluster.connection.deploy_model(name, version, "doubles", NOOP_IMAGE, num_replicas=num_replicas)
 
 
 def test_s01_register_model_versions(cluster: Cluster) -> None:
@@ -235,9 +233,7 @@ def test_s19_test_predict_function_agrees_with_rest(cluster: Cluster) -> None:
     batch = {"input_batch": [[1.1, 2.2, 3.3], [4.4, 5.5, 6.6]]}
 
     response = cluster.predict(name, **single)
-    assert [response["output"]] == cluster.connection.test_predict_function(
-        single, sums, "doubles"
-    )
+    assert [response["output"]] == cluster.connection.test_predict_function(single, sums, "doubles")
     responses = cluster.predict(name, **batch)["batch_predictions"]
     assert [part["output"] for part in responses] == cluster.connection.test_predict_function(
         batch, sums, "doubles"

@@ -1,0 +1,70 @@
+"""Functions that tests deploy; they travel by value, so each is self-contained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Predict = Callable[[Any], list[Any]]
+
+
+def doubler(sleep_s: float = 0.0) -> Predict:
+    """Return a model that answers twice its first number, after ``sleep_s`` for each batch."""
+
+    def predict(inputs: Any) -> list[Any]:
+        import time
+
+        if sleep_s:
+            time.sleep(sleep_s)
+        return [float(x[0]) * 2 for x in inputs]
+
+    return predict
+
+
+def tagged(tag: str) -> Predict:
+    """Return a model that answers its tag and its first number."""
+
+    def predict(inputs: Any) -> list[Any]:
+        return [f"{tag}/{float(x[0])}" for x in inputs]
+
+    return predict
+
+
+def crasher() -> Predict:
+    """Return a model whose process dies of a negative number, as a fault in C code would kill it."""
+
+    def predict(inputs: Any) -> list[Any]:
+        import os
+        import signal
+
+        if any(x[0] < 0 for x in inputs):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [float(x[0]) * 2 for x in inputs]
+
+    return predict
+
+
+def raiser() -> Predict:
+    """Return a model that raises when a negative number is in the batch."""
+
+    def predict(inputs: Any) -> list[Any]:
+        if any(x[0] < 0 for x in inputs):
+            raise ValueError("negative input")
+        return [float(x[0]) * 2 for x in inputs]
+
+    return predict
+
+
+def slowed_by(path: str) -> Predict:
+    """Return a model that takes as many seconds a batch as the file says; absent means none."""
+
+    def predict(inputs: Any) -> list[Any]:
+        import os
+        import time
+
+        if os.path.exists(path):
+            with open(path) as file:
+                time.sleep(float(file.read() or 0))
+        return [float(x[0]) * 2 for x in inputs]
+
+    return predict
