@@ -159,6 +159,8 @@ class Dispatcher:
         """Take a reply: hand out the outputs, learn, send the next batch."""
         batch = self._outstanding.pop(batch_id, None)
         if batch is None:
+            # Of an earlier registration of the version: only the credit that came with it counts.
+            self.pump()
             return
         self._cancel_late(batch)
         now_s = self._clock.now()
@@ -195,6 +197,7 @@ class Dispatcher:
     def _put_back(self, task: PredictTask, lost: bool, alone: bool) -> None:
         if task.settled or task.queued:
             return
+        task.stranded = False
         if lost and alone:
             self._lane.sink.failed(
                 task,
@@ -290,21 +293,27 @@ class Dispatcher:
         return False
 
     def _watch(self, batch: _Outstanding, predicted_s: float) -> None:
-        if not self.latency.trained:
-            return
-        delay_s = max(self._settings.late_factor * predicted_s, self._settings.late_floor_s)
+        expected_s = predicted_s if self.latency.trained else self._lane.objective_s
+        delay_s = max(self._settings.late_factor * expected_s, self._settings.late_floor_s)
         batch.late_timer = self._clock.call_later(delay_s, lambda: self._late(batch))
 
     def _late(self, batch: _Outstanding) -> None:
         """Stop feeding the replica; offer its queries to the others while they can be in time."""
         batch.late_timer = None
         self.suspect = True
-        if not self._lane.has_other(self):
-            return
         for task in batch.tasks:
-            if not task.settled and not task.queued and task.refresh():
-                self._queue.put(task, self._clock.now())
-        self._lane.wake()
+            task.stranded = not task.queued
+        self._lane.rescue()
+
+    def offer_stranded(self) -> None:
+        """Put back what this replica is late with, for another one; its own answer still counts."""
+        if not self.suspect:
+            return
+        for batch in self._outstanding.values():
+            for task in batch.tasks:
+                if task.stranded and not task.settled and task.refresh():
+                    task.stranded = False
+                    self._queue.put(task, self._clock.now())
 
     def _signal(self) -> None:
         """With several frontends on one replica: ask for credits, or give unused ones back."""
@@ -370,12 +379,17 @@ class DispatcherLane:
         """Steer batches to the tightest latency objective among the applications."""
         self.objective_s = slo_s * self.settings.objective_share
 
-    def has_other(self, dispatcher: Dispatcher) -> bool:
-        """Whether another replica of this version is being fed."""
-        return any(
-            other is not dispatcher and not other.suspect and not other.draining
-            for other in self.dispatchers
-        )
+    @property
+    def has_healthy(self) -> bool:
+        """Whether a replica of this version is being fed."""
+        return any(not (other.suspect or other.draining) for other in self.dispatchers)
+
+    def rescue(self) -> None:
+        """Offer what suspect replicas are late with to the others, if there are any."""
+        if self.has_healthy:
+            for dispatcher in self.dispatchers:
+                dispatcher.offer_stranded()
+            self.wake()
 
     def wake(self) -> None:
         """Have a free replica look at the queue, once what runs now has queued all its work."""

@@ -9,6 +9,7 @@ from clipper.datatypes import DefaultReason, VersionedModelId
 
 RUN_ALONE_LOSSES = 2
 """After so many lost batches a task runs alone, so that it can harm nobody but itself."""
+_SWEEP_AT = 64
 
 
 class Waiter(Protocol):
@@ -42,6 +43,8 @@ class PredictTask:
         "output",
         "queued",
         "settled",
+        "stranded",
+        "sweep_at",
         "waiters",
     )
 
@@ -62,17 +65,28 @@ class PredictTask:
         self.output: object = None
         self.queued = False
         self.settled = False
-        """It has its output or has failed: whatever arrives later changes nothing."""
+        """It has its output or has failed: no query is told anything more."""
+        self.stranded = False
+        """Its replica is late with it and no other was asked yet."""
+        self.sweep_at = _SWEEP_AT
 
     @property
     def alive(self) -> bool:
         """Whether any query still waits."""
-        return any(not waiter.done for waiter in self.waiters)
+        # The newest first: of equal objectives it is the last to give up.
+        return any(not waiter.done for waiter in reversed(self.waiters))
 
     @property
     def runs_alone(self) -> bool:
         """Whether its batches were lost so often that it must be sent by itself."""
         return self.losses >= RUN_ALONE_LOSSES
+
+    def join(self, waiter: Waiter) -> None:
+        """Add a query; those that have given up are let go whenever their number has doubled."""
+        self.waiters.append(waiter)
+        if len(self.waiters) >= self.sweep_at:
+            self.waiters = [waiter for waiter in self.waiters if not waiter.done]
+            self.sweep_at = max(_SWEEP_AT, 2 * len(self.waiters))
 
     def refresh(self) -> bool:
         """Recompute the deadline from the waiters that are alive; False when there are none."""
