@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from clipper.batching.latency import LatencyModel
+from clipper.batching.latency import LatencyModel, TransferFloor
 from clipper.batching.policy import BatchObservation, BatchSizePolicy
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
@@ -117,6 +117,7 @@ class Dispatcher:
         self.replica = replica
         self.policy = policy
         self.latency = LatencyModel()
+        self._transfer = TransferFloor()
         self.suspect = False
         self.draining = False
         self._queue = queue
@@ -167,7 +168,9 @@ class Dispatcher:
         latency_s = max(0.0, now_s - batch.sent_s - result.queue_s)
         size = len(batch.tasks)
         self.latency.observe(size, latency_s)
-        self.policy.observe(BatchObservation(size, batch.full, latency_s, self._lane.objective_s))
+        transfer_s = self._transfer.observe_s(size, max(0.0, latency_s - result.compute_s))
+        own_s = result.compute_s + transfer_s
+        self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
         self._lane.observer.answered(size, result, now_s - batch.sent_s)
         self.suspect = False
         self.pump()

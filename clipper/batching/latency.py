@@ -1,4 +1,4 @@
-"""A model of one replica's batch latency, for predictions of when an answer will be there.
+"""What one replica's batches cost: a model for predictions, and the transfer without our own lag.
 
 ``latency ≈ offset + slope · size``, least squares with exponential forgetting, so that it follows
 a model that slows down or recovers within some ten batches. Pure.
@@ -6,7 +6,10 @@ a model that slows down or recovers within some ten batches. Pure.
 
 from __future__ import annotations
 
+from collections import deque
+
 FORGETTING = 0.9
+TRANSFER_WINDOW = 32
 MIN_SAMPLES = 3
 
 
@@ -50,3 +53,21 @@ class LatencyModel:
         if offset < 0.0:
             return mean_latency * size / mean_size
         return offset + slope * size
+
+
+class TransferFloor:
+    """How long the transfer of a batch takes by itself.
+
+    What is measured around a computation holds the transfer and this process's own lag, which
+    under load is the larger part and does not shrink with the batch: a controller that saw it
+    would cut the batch size, which makes the load worse, and stay at 1 for good. Among recent
+    batches that were not much smaller, the least lagged one shows the transfer. Pure.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, float]] = deque(maxlen=TRANSFER_WINDOW)
+
+    def observe_s(self, size: int, around_s: float) -> float:
+        """Take the time around a batch's computation; return the part that is its transfer."""
+        self._recent.append((size, around_s))
+        return min(other_s for other, other_s in self._recent if 2 * other >= size)

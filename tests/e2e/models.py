@@ -31,7 +31,7 @@ def tagged(tag: str) -> Predict:
 
 
 def crasher() -> Predict:
-    """Return a model whose process dies of a negative number, as a fault in C code would kill it."""
+    """Return a model whose process dies of a negative number, as of a fault in C code."""
 
     def predict(inputs: Any) -> list[Any]:
         import os
@@ -64,7 +64,8 @@ def slowed_by(path: str) -> Predict:
 
         if os.path.exists(path):
             with open(path) as file:
-                time.sleep(float(file.read() or 0))
+                seconds = float(file.read() or 0)
+            time.sleep(seconds)
         return [float(x[0]) * 2 for x in inputs]
 
     return predict

@@ -47,6 +47,7 @@ class OpenLoop:
         rate_per_s: float,
         make_input: Callable[[int], Any],
         timeout_s: float = 10.0,
+        keep_alive: bool = True,
     ) -> None:
         self._host, _, port = address.partition(":")
         self._port = int(port)
@@ -54,6 +55,7 @@ class OpenLoop:
         self._interval_s = 1.0 / rate_per_s
         self._make_input = make_input
         self._timeout_s = timeout_s
+        self._keep_alive = keep_alive
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.samples: list[Sample] = []
@@ -128,4 +130,7 @@ class OpenLoop:
         sample.status = int(head.split()[1])
         sample.reason = headers.get("x-clipper-default", "")
         sample.body = json.loads(content) if content.startswith(b"{") else {}
-        self._idle.append((reader, writer))
+        if self._keep_alive:
+            self._idle.append((reader, writer))
+        else:
+            writer.close()

@@ -401,3 +401,20 @@ def test_a_batch_carries_the_demand_that_waits_behind_it() -> None:
 
     assert replica.sent[0].demand == (1, pytest.approx(0.3))
     assert replica.demands == []
+
+
+def test_lag_of_the_frontend_does_not_drive_the_cap_to_one() -> None:
+    """A batch takes 1 ms, the reply is seen 15 ms later: what helps is larger batches."""
+    bench = Bench()
+    bench.lane.set_slo(0.020)
+    policy = AimdPolicy()
+    replica = bench.replica(policy, FakeReplica(credits=1))
+    lags_s = [0.015, 0.012, 0.0, 0.016] * 20
+    for number, lag_s in enumerate(lags_s):
+        for query in range(200):
+            bench.put(f"{number}/{query}", slo_s=1000.0)
+        bench.clock.settle()
+        bench.clock.advance(0.001 + lag_s)
+        replica.answer(len(replica.sent) - 1, FakeResult(replica.sent[-1].inputs, compute_s=0.001))
+
+    assert policy.cap > 100

@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from clipper.batching.fixed import FixedPolicy
-from clipper.batching.latency import LatencyModel
+from clipper.batching.latency import LatencyModel, TransferFloor
 from clipper.batching.policy import BatchObservation
 from clipper.batching.quantile import QuantilePolicy, fit_quantile_line
 
@@ -78,3 +78,18 @@ def test_latency_model_follows_a_slowdown_and_a_recovery() -> None:
         model.observe(8, 0.01)
 
     assert model.predict_s(8) < 0.02
+
+
+def test_transfer_floor_leaves_our_own_lag_out() -> None:
+    floor = TransferFloor()
+    seen = [floor.observe_s(8, lag_s + 0.0004) for lag_s in (0.012, 0.0, 0.009, 0.015)]
+
+    assert seen == [0.0124, 0.0004, 0.0004, 0.0004]
+
+
+def test_transfer_floor_knows_that_much_smaller_batches_say_nothing() -> None:
+    floor = TransferFloor()
+    floor.observe_s(1, 0.0001)
+
+    assert floor.observe_s(1000, 0.02) == 0.02
+    assert floor.observe_s(600, 0.05) == 0.02
