@@ -1,0 +1,288 @@
+"""The whole query path under a virtual clock: only the container and the store are fakes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+
+from clipper.batching.dispatcher import BatchResult, DispatchSettings
+from clipper.batching.task import PredictTask
+from clipper.cache.prediction_cache import PredictionCache
+from clipper.datatypes import DefaultReason, InputType, VersionedModelId
+from clipper.frontend.decoding import pack_input
+from clipper.frontend.registry import WorkerRegistry
+from clipper.jsonfaults import parse_json
+from clipper.query.applications import Applications
+from clipper.query.executor import TaskExecutor
+from clipper.query.fleet import Fleet
+from clipper.query.processor import QueryIds, QueryProcessor
+from clipper.query.query import PredictRequest, Query
+from clipper.replicas.replica import Replica
+from clipper.rpc import codec
+from clipper.rpc.pb import model_container_pb2 as pb
+from clipper.store.base import ApplicationRecord, ConfigSnapshot, ModelRecord
+from tests.fakes.fake_store import FakeStore
+from tests.fakes.virtual_clock import VirtualClock
+
+
+class ModelObserver:
+    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
+        pass
+
+    def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
+        pass
+
+
+class Observer:
+    """Counts what the components report."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.finished: list[tuple[int, DefaultReason | None, float]] = []
+
+    def model(self, model: VersionedModelId) -> ModelObserver:
+        return ModelObserver()
+
+    def model_removed(self, model: VersionedModelId) -> None:
+        self.counts["removed"] += 1
+
+    def query_finished(self, query: Query, latency_s: float) -> None:
+        self.finished.append((query.query_id, query.reason, latency_s))
+
+    def cache_hit(self, model: VersionedModelId) -> None:
+        self.counts["hit"] += 1
+
+    def cache_miss(self, model: VersionedModelId) -> None:
+        self.counts["miss"] += 1
+
+    def cache_coalesced(self, model: VersionedModelId) -> None:
+        self.counts["coalesced"] += 1
+
+    def cache_bypassed(self, model: VersionedModelId) -> None:
+        self.counts["bypassed"] += 1
+
+    def model_error(self, model: VersionedModelId) -> None:
+        self.counts["error"] += 1
+
+
+class Container:
+    """The far end of one replica's stream."""
+
+    def __init__(self, bench: Bench, replica: Replica, credits: int, hold: bool) -> None:
+        self.replica = replica
+        self.batches: list[pb.Batch] = []
+        self.others: list[pb.FrontendMessage] = []
+        self._bench = bench
+        self._hold = hold
+        self._alive = True
+        bench.fleet.joined(replica)
+        self.grant(credits)
+
+    def grant(self, credits: int) -> None:
+        message = pb.CreditGrant(credits=credits, hold=self._hold)
+        self.replica.receive(pb.ContainerMessage(credit_grant=message))
+
+    def read(self) -> None:
+        """Take what the frontend has sent."""
+        while not self.replica.outbox.empty():
+            message = self.replica.outbox.get_nowait()
+            assert message is not None
+            if message.WhichOneof("message") == "batch":
+                self.batches.append(message.batch)
+            else:
+                self.others.append(message)
+
+    @property
+    def inputs(self) -> list[list[bytes]]:
+        """The inputs of every batch received."""
+        self.read()
+        return [codec.split_outputs(batch.data, batch.sizes) for batch in self.batches]
+
+    def answer(
+        self,
+        index: int = -1,
+        outputs: Iterable[bytes] | None = None,
+        errors: dict[int, str] | None = None,
+    ) -> None:
+        """Answer a batch, by default the last, with ``out:`` before each input."""
+        inputs = self.inputs[index]
+        texts = [b"out:" + item for item in inputs] if outputs is None else list(outputs)
+        for place in errors or {}:
+            texts[place] = b""
+        reply = pb.BatchReply(
+            batch_id=self.batches[index].batch_id,
+            data=b"".join(texts),
+            sizes=map(len, texts),
+            errors=[pb.ItemError(index=i, message=text) for i, text in (errors or {}).items()],
+            credits=int(self._hold),
+        )
+        self.replica.receive(pb.ContainerMessage(batch_reply=reply))
+
+    def drain(self) -> None:
+        self.replica.receive(pb.ContainerMessage(draining=pb.Draining()))
+
+    def die(self) -> None:
+        self._bench.fleet.left(self.replica, "killed by the test")
+
+
+class Bench:
+    """One frontend worker without HTTP, gRPC and Redis."""
+
+    def __init__(self, cache_bytes: int = 1 << 20, max_queue_length: int = 100) -> None:
+        self.clock = VirtualClock()
+        self.store = FakeStore()
+        self.observer = Observer()
+        self.cache: PredictionCache[PredictTask] = PredictionCache(cache_bytes)
+        self.applications = Applications()
+        self.fleet = Fleet(
+            self.clock, DispatchSettings(), self.observer, encode_probe, self._readiness_changed
+        )
+        self.executor = TaskExecutor(
+            self.clock, self.cache, self.fleet, self.observer, max_queue_length
+        )
+        self.fleet.connect_sink(self.executor)
+        self.processor = QueryProcessor(
+            self.clock,
+            self.applications,
+            self.fleet,
+            self.executor,
+            self.observer,
+            QueryIds(7),
+            self.store,
+        )
+        self.registry = WorkerRegistry("qf-0", "here:7000", self.fleet, self.store)
+        self.config = ConfigSnapshot()
+        self.on_change = self.processor.choose_serving
+        self._generation = 0
+        self._instances = 0
+
+    def _readiness_changed(self) -> None:
+        self.on_change()
+
+    def generation(self) -> int:
+        self._generation += 1
+        return self._generation
+
+    def configure(
+        self,
+        apps: Iterable[ApplicationRecord] = (),
+        models: Iterable[ModelRecord] = (),
+        links: dict[str, tuple[str, ...]] | None = None,
+        current: dict[str, str] | None = None,
+        serving: dict[str, str] | None = None,
+        delete_apps: Iterable[str] = (),
+        delete_models: Iterable[VersionedModelId] = (),
+    ) -> None:
+        """Change the configuration and apply it, in the order of `ConfigFollower`."""
+        old = self.config
+        applications = {**old.applications, **{app.name: app for app in apps}}
+        versions = {**old.models, **{model.id: model for model in models}}
+        for name in delete_apps:
+            del applications[name]
+        for model in delete_models:
+            del versions[model]
+        self.config = ConfigSnapshot(
+            revision=old.revision + 1,
+            applications=applications,
+            models=versions,
+            links={**old.links, **(links or {})},
+            current_versions={**old.current_versions, **(current or {})},
+            serving_versions={**old.serving_versions, **(serving or {})},
+        )
+        self.applications.apply(self.config)
+        for record in self.fleet.apply(self.config, self.applications.tightest_slo_s):
+            self.cache.drop_generation(record.generation)
+        self.processor.apply(self.config)
+
+    def app_record(
+        self, name: str = "app", slo_ms: float = 100.0, **fields: object
+    ) -> ApplicationRecord:
+        record = ApplicationRecord(
+            name=name,
+            input_type=InputType.STRINGS,
+            default_output="DEFAULT",
+            latency_slo_micros=round(slo_ms * 1000),
+            generation=self.generation(),
+        )
+        return dataclasses.replace(record, **fields)  # type: ignore[arg-type]
+
+    def model_record(self, version: str = "1", name: str = "m", **fields: object) -> ModelRecord:
+        record = ModelRecord(
+            name=name,
+            version=version,
+            input_type=InputType.STRINGS,
+            batch_size=10,
+            generation=self.generation(),
+        )
+        return dataclasses.replace(record, **fields)  # type: ignore[arg-type]
+
+    def serve(
+        self,
+        app: dict[str, object] | None = None,
+        model: dict[str, object] | None = None,
+        slo_ms: float = 100.0,
+    ) -> Container:
+        """Register application ``app`` on model ``m:1`` and connect a container."""
+        self.configure(
+            [self.app_record(slo_ms=slo_ms, **(app or {}))],
+            [self.model_record(**(model or {}))],
+            {"app": ("m",)},
+            {"m": "1"},
+        )
+        return self.container()
+
+    def container(
+        self,
+        version: str = "1",
+        name: str = "m",
+        input_type: InputType = InputType.STRINGS,
+        credits: int = 2,
+        hold: bool = True,
+    ) -> Container:
+        """Connect a container."""
+        self._instances += 1
+        replica = Replica(
+            VersionedModelId(name, version),
+            self._instances - 1,
+            f"instance-{self._instances}",
+            input_type,
+            self.registry,
+        )
+        return Container(self, replica, credits, hold)
+
+    def ask(self, *inputs: bytes, app: str = "app", version: str | None = None) -> PredictRequest:
+        """Submit one request and let everything happen that is due now."""
+        application = self.applications.get(app)
+        assert application is not None
+        candidates = self.processor.candidates(application, version)
+        request = self.processor.submit(application, candidates, inputs, self.clock.now())
+        self.clock.settle()
+        return request
+
+
+def encode_probe(record: ModelRecord) -> bytes:
+    return pack_input(parse_json((record.probe_input or "").encode()), record.input_type)
+
+
+def only(request: PredictRequest) -> Query:
+    """Return the one query of a request."""
+    [query] = request.queries
+    return query
+
+
+def answer(request: PredictRequest) -> str:
+    """Return the text that a request of one query was answered with."""
+    query = only(request)
+    assert query.done, "there is no answer yet"
+    assert query.output is not None, f"the default was given: {query.reason}"
+    return query.output.text.decode()
+
+
+def default(request: PredictRequest) -> DefaultReason:
+    """Return why a request of one query got the default."""
+    query = only(request)
+    assert query.done, "there is no default yet"
+    assert query.output is None
+    assert query.reason is not None
+    return query.reason
