@@ -128,6 +128,8 @@ class Dispatcher:
         self._wake: Cancellable | None = None
         self._wake_s = float("inf")
         self._demanded_s = float("inf")
+        self._shared_wait_s = 0.0
+        """Recent wait behind other frontends' batches, which this one cannot see."""
         self._closed = False
 
     @property
@@ -173,6 +175,8 @@ class Dispatcher:
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
         self._lane.observer.answered(size, result, now_s - batch.sent_s)
         self.suspect = False
+        self._anchor(now_s)
+        self._shared_wait_s += 0.2 * (result.queue_s - self._shared_wait_s)
         self.pump()
         sink = self._lane.sink
         for index, task in enumerate(batch.tasks):
@@ -196,6 +200,11 @@ class Dispatcher:
             self._cancel_late(batch)
             for task in batch.tasks:
                 self._put_back(task, lost=position == 0, alone=batch.alone)
+
+    def _anchor(self, now_s: float) -> None:
+        """What is still outstanding starts now: without this, errors of predictions add up."""
+        for batch in self._outstanding.values():
+            batch.due_s = now_s + self.latency.predict_s(len(batch.tasks))
 
     def _put_back(self, task: PredictTask, lost: bool, alone: bool) -> None:
         if task.settled or task.queued:
@@ -238,6 +247,8 @@ class Dispatcher:
         now_s = self._clock.now()
         planned = min(self.policy.cap, len(self._queue))
         behind_s = max((b.due_s - now_s for b in self._outstanding.values()), default=0.0)
+        if not self.replica.holds_credits:
+            behind_s = max(behind_s, self._shared_wait_s)
         finish_s = now_s + max(0.0, behind_s) + self.latency.predict_s(planned)
         tasks = self._take(now_s, finish_s)
         if not tasks:

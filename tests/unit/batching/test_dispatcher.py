@@ -418,3 +418,19 @@ def test_lag_of_the_frontend_does_not_drive_the_cap_to_one() -> None:
         replica.answer(len(replica.sent) - 1, FakeResult(replica.sent[-1].inputs, compute_s=0.001))
 
     assert policy.cap > 100
+
+
+def test_errors_of_predictions_do_not_add_up_while_the_pipe_stays_full() -> None:
+    """Batches take 10 ms but every twentieth 30 ms, so that the prediction is always too high."""
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(2))
+    for number in range(800):
+        bench.put(f"{number}", slo_s=500.0)
+    bench.clock.settle()
+    for done in range(200):
+        bench.clock.advance(0.030 if done % 20 == 0 else 0.010)
+        replica.answer(done, FakeResult(replica.sent[done].inputs, queue_s=0.0))
+        bench.put(f"{done} tight", slo_s=0.100)
+        bench.clock.settle()
+
+    assert bench.sink.failures == {}
