@@ -69,7 +69,7 @@ class Observer:
 class Container:
     """The far end of one replica's stream."""
 
-    def __init__(self, bench: Bench, replica: Replica, credits: int, hold: bool) -> None:
+    def __init__(self, bench: Bench, replica: Replica, granted: int, hold: bool) -> None:
         self.replica = replica
         self.batches: list[pb.Batch] = []
         self.others: list[pb.FrontendMessage] = []
@@ -77,10 +77,10 @@ class Container:
         self._hold = hold
         self._alive = True
         bench.fleet.joined(replica)
-        self.grant(credits)
+        self.grant(granted)
 
-    def grant(self, credits: int) -> None:
-        message = pb.CreditGrant(credits=credits, hold=self._hold)
+    def grant(self, granted: int) -> None:
+        message = pb.CreditGrant(credits=granted, hold=self._hold)
         self.replica.receive(pb.ContainerMessage(credit_grant=message))
 
     def read(self) -> None:
@@ -237,7 +237,7 @@ class Bench:
         version: str = "1",
         name: str = "m",
         input_type: InputType = InputType.STRINGS,
-        credits: int = 2,
+        granted: int = 2,
         hold: bool = True,
     ) -> Container:
         """Connect a container."""
@@ -249,7 +249,7 @@ class Bench:
             input_type,
             self.registry,
         )
-        return Container(self, replica, credits, hold)
+        return Container(self, replica, granted, hold)
 
     def ask(self, *inputs: bytes, app: str = "app", version: str | None = None) -> PredictRequest:
         """Submit one request and let everything happen that is due now."""

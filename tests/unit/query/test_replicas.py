@@ -85,7 +85,7 @@ def test_a_container_that_dials_before_its_registration_serves_after_it() -> Non
 
 def test_without_held_credits_an_early_container_is_admitted_and_asked_for_a_credit() -> None:
     bench = Bench()
-    early = bench.container(credits=0, hold=False)
+    early = bench.container(granted=0, hold=False)
     bench.configure([bench.app_record()], [bench.model_record()], {"app": ("m",)}, {"m": "1"})
     request = bench.ask(b"x")
     early.read()
@@ -99,7 +99,7 @@ def test_without_held_credits_an_early_container_is_admitted_and_asked_for_a_cre
 
 def test_credits_that_nobody_here_can_use_go_back() -> None:
     bench = Bench()
-    stranger = bench.container(name="unregistered", credits=1, hold=False)
+    stranger = bench.container(name="unregistered", granted=1, hold=False)
     stranger.read()
 
     assert [message.credit_return.credits for message in stranger.others] == [1]
@@ -126,7 +126,7 @@ def test_a_probe_without_held_credits_asks_for_one() -> None:
     bench = Bench()
     container = bench.serve(model={"probe_input": '"hello"'})
     container.die()
-    shared = bench.container(credits=0, hold=False)
+    shared = bench.container(granted=0, hold=False)
     shared.read()
     assert [message.demand.queries for message in shared.others] == [1]
     assert shared.inputs == []
