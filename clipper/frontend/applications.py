@@ -69,6 +69,8 @@ class ConfigFollower:
         self._settings = settings
         self._observer = observer
         self._snapshot = ConfigSnapshot()
+        self._stateless: list[Application] = []
+        self._remembered: dict[str, str] = {}
         self._lease_due = asyncio.Event()
         self._readiness = asyncio.Event()
         self._awaited: set[VersionedModelId] = set()
@@ -119,8 +121,20 @@ class ConfigFollower:
                 log.warning("configuration not read: %s", error)
 
     async def _apply(self, snapshot: ConfigSnapshot) -> None:
-        if self.ready and snapshot.revision == self._snapshot.revision:
-            return
+        news = not self.ready or snapshot.revision != self._snapshot.revision
+        if news:
+            self._take(snapshot)
+        # What the store could not tell at the time is asked again with the next event.
+        while self._stateless:
+            await self._load_state(self._stateless[-1])
+            self._stateless.pop()
+        if news:
+            self.ready = True
+            self._readiness.set()
+            self._observer.config_applied(snapshot.revision)
+            self._lease_due.set()
+
+    def _take(self, snapshot: ConfigSnapshot) -> None:
         applications = self._processor.applications
         removed = set(applications.names()) - set(snapshot.applications)
         changed = applications.apply(snapshot)
@@ -130,12 +144,9 @@ class ConfigFollower:
         for name in removed:
             self._observer.application_removed(name)
         self._snapshot = snapshot
-        for application in changed:
-            await self._load_state(application)
-        self.ready = True
-        self._readiness.set()
-        self._observer.config_applied(snapshot.revision)
-        self._lease_due.set()
+        self._remembered = {**snapshot.serving_versions, **self._remembered}
+        waiting = [app for app in self._stateless if applications.get(app.name) is app]
+        self._stateless = [*waiting, *changed]
 
     async def _load_state(self, application: Application) -> None:
         """Take the application's selection state from the store, or put its first one there."""
@@ -196,15 +207,22 @@ class ConfigFollower:
         )
 
     async def _remember_served(self) -> None:
-        """Write the versions that this worker switched to, for workers that start later."""
-        served = self._processor.served_versions
-        if all(self._snapshot.serving_versions.get(name) == v for name, v in served.items()):
-            return
+        """Write the versions that this worker switched to, for workers that start later.
 
+        Only a switch is news: else workers that are served by different replicas would overwrite
+        each other's memory for ever.
+        """
+        served = dict(self._processor.served_versions)
+        switched = {n: v for n, v in served.items() if self._remembered.get(n) != v}
+        if switched:
+            await self._write_served(switched)
+        self._remembered = served
+
+    async def _write_served(self, switched: dict[str, str]) -> None:
         def decide(snapshot: ConfigSnapshot) -> Change:
             news = {
                 name: version
-                for name, version in served.items()
+                for name, version in switched.items()
                 if snapshot.serving_versions.get(name) != version
                 and name in snapshot.current_versions
             }
