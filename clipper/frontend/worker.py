@@ -192,6 +192,7 @@ async def run_worker(
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             timeout_keep_alive=http.timeout_request_s,
             timeout_graceful_shutdown=int(settings.worker.drain_s),
             backlog=2048,
