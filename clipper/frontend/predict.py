@@ -143,6 +143,8 @@ class PredictApp:
             return await handler(application, await self._body(scope, receive))
         except _Refused as refused:
             return refused.response
+        except ClientGone:
+            raise
         except Exception:
             log.exception("predict request for %s failed", name)
             return plain_response(500, "An unexpected error occurred!")
