@@ -71,6 +71,7 @@ def serve_asgi(port: int) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         backlog=2048,
     )
 

@@ -25,7 +25,7 @@ def show(
     console.print(_ladder_table(closed, names, concurrencies))
     console.print(_cost_table(closed, names, 32))
     console.print(_latency_table([row for row in rows if row["rate"]]))
-    for text in verdict_lines(closed, names):
+    for text in [*verdict_lines(closed, names), *cost_lines(closed, names, 32)]:
         console.print(text, soft_wrap=True)
 
 
@@ -46,6 +46,21 @@ def verdict_lines(closed: dict[tuple[str, int], Row], names: Sequence[str]) -> l
             f"uvicorn line, {verdict.text} the expected {verdict.expected:.2f}{note}"
         )
     return lines
+
+
+def cost_lines(
+    closed: dict[tuple[str, int], Row], names: Sequence[str], concurrency: int
+) -> list[str]:
+    """Return how the frontend's processor time compares, which sharing processors distorts less."""
+    uvicorn, miss = (
+        closed[names[index], concurrency]["frontend_s_per_query"] for index in (_UVICORN, _MISS)
+    )
+    if not miss:
+        return []
+    return [
+        f"{concurrency:>3} connections: by the frontend's processor time alone a miss could reach "
+        f"{uvicorn / miss:.2f} of the uvicorn line"
+    ]
 
 
 def _ladder_table(
@@ -88,7 +103,7 @@ def _cost_table(
 
 
 def _latency_table(rows: list[Row]) -> Table:
-    table = Table(title="Latency from the scheduled send time (open loop, half the rate above)")
+    table = Table(title="Latency from the scheduled send time (open loop)")
     table.add_column("line", no_wrap=True)
     for column in ("queries/s", "P50", "P95", "P99", "goodput", "client late, P99"):
         table.add_column(column, justify="right")

@@ -76,4 +76,5 @@ def test_the_report_shows_every_line_and_says_when_the_client_was_the_limit() ->
     assert all(text.count(name) >= 3 for name in NAMES)
     assert "500  (0.50)" in text
     assert "0.25 of the uvicorn line, below the expected 0.94" in text
+    assert "processor time alone a miss could reach 1.00" in text
     assert "the load generator limited the uvicorn line" in text
