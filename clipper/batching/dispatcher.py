@@ -11,85 +11,14 @@ arrives meanwhile would have to wait one batch longer.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from typing import Protocol
-
+from clipper.batching.lane import DispatcherLane
 from clipper.batching.latency import LatencyModel, TransferFloor
 from clipper.batching.policy import BatchObservation, BatchSizePolicy
+from clipper.batching.ports import BatchResult, ReplicaPort
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
-from clipper.clock import Cancellable, Clock
+from clipper.clock import Cancellable
 from clipper.datatypes import DefaultReason
-
-
-class BatchResult(Protocol):
-    """A replica's answer to one batch."""
-
-    outputs: Sequence[bytes]
-    errors: dict[int, str]
-    queue_s: float
-    compute_s: float
-
-
-class ReplicaPort(Protocol):
-    """What a dispatcher needs of a replica; `replicas.replica.Replica` is the real one."""
-
-    credits: int
-    holds_credits: bool
-    """Whether unused credits may be kept (one frontend) or must be given back (several)."""
-
-    def send_batch(
-        self,
-        inputs: list[bytes],
-        budgets_s: list[float],
-        generation: int,
-        demand: tuple[int, float] | None,
-    ) -> int:
-        """Send a batch, use one credit, return the batch id."""
-
-    def send_demand(self, queries: int, head_budget_s: float) -> None:
-        """Ask for a credit."""
-
-    def return_credits(self) -> None:
-        """Give every unused credit back."""
-
-
-class TaskSink(Protocol):
-    """Where outcomes go; the task executor is the real one."""
-
-    def completed(self, task: PredictTask, text: bytes) -> None:
-        """The replica answered."""
-
-    def failed(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
-        """No replica will answer."""
-
-
-class DispatchObserver(Protocol):
-    """Where measurements go; the metrics are the real one."""
-
-    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
-        """A batch left."""
-
-    def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
-        """A batch came back."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DispatchSettings:
-    """Limits of batching. Times in seconds."""
-
-    max_batch_bytes: int = 16 << 20
-    """Inputs of one batch together; a single larger input still goes, alone."""
-    batch_wait_s: float = 0.0
-    """How long an idle replica waits for a fuller batch (paper §4.3.2)."""
-    objective_share: float = 0.4
-    """Share of the tightest SLO that one batch may take: a query waits behind at most one batch
-    and part of another, so 0.4 leaves room for two and a half."""
-    late_factor: float = 3.0
-    """A batch later than this many times its prediction stops the replica from being fed."""
-    late_floor_s: float = 0.05
-    """Nothing is late before this, whatever the prediction."""
 
 
 class _Outstanding:
@@ -186,11 +115,11 @@ class Dispatcher:
             else:
                 sink.failed(task, DefaultReason.MODEL_ERROR, error)
 
-    def close(self) -> None:
-        """The replica is gone: put its batches back, so that no query is lost with it.
+    def close(self, lost: bool = True) -> None:
+        """Feed the replica no more and put its batches back, so that no query is lost with it.
 
-        Only the batch that was being computed counts as a loss for its tasks; the one that waited
-        behind it cannot have been the cause.
+        When the replica is ``lost``, the batch that was being computed counts as a loss for its
+        tasks; the one that waited behind it cannot have been the cause.
         """
         self._closed = True
         self._cancel_wake()
@@ -199,7 +128,7 @@ class Dispatcher:
         for position, batch in enumerate(batches):
             self._cancel_late(batch)
             for task in batch.tasks:
-                self._put_back(task, lost=position == 0, alone=batch.alone)
+                self._put_back(task, lost=lost and position == 0, alone=batch.alone)
 
     def _anchor(self, now_s: float) -> None:
         """What is still outstanding starts now: without this, errors of predictions add up."""
@@ -364,58 +293,3 @@ class Dispatcher:
     def _cancel_late(batch: _Outstanding) -> None:
         if batch.late_timer is not None:
             batch.late_timer.cancel()
-
-
-class DispatcherLane:
-    """All dispatchers of one model version: whom to wake when work arrives.
-
-    ``objective_s`` follows the tightest SLO of the applications that use the version.
-    """
-
-    def __init__(
-        self,
-        clock: Clock,
-        settings: DispatchSettings,
-        sink: TaskSink,
-        observer: DispatchObserver,
-        generation: int,
-    ) -> None:
-        self.clock = clock
-        self.settings = settings
-        self.sink = sink
-        self.observer = observer
-        self.generation = generation
-        self.objective_s = 1.0
-        self.dispatchers: list[Dispatcher] = []
-        self._scheduled = False
-
-    def set_slo(self, slo_s: float) -> None:
-        """Steer batches to the tightest latency objective among the applications."""
-        self.objective_s = slo_s * self.settings.objective_share
-
-    @property
-    def has_healthy(self) -> bool:
-        """Whether a replica of this version is being fed."""
-        return any(not (other.suspect or other.draining) for other in self.dispatchers)
-
-    def rescue(self) -> None:
-        """Offer what suspect replicas are late with to the others, if there are any."""
-        if self.has_healthy:
-            for dispatcher in self.dispatchers:
-                dispatcher.offer_stranded()
-            self.wake()
-
-    def wake(self) -> None:
-        """Have a free replica look at the queue, once what runs now has queued all its work."""
-        if not self._scheduled:
-            self._scheduled = True
-            self.clock.call_soon(self._wake_now)
-
-    def _wake_now(self) -> None:
-        self._scheduled = False
-        free = [dispatcher for dispatcher in self.dispatchers if dispatcher.can_send]
-        if free:
-            min(free, key=lambda dispatcher: dispatcher.outstanding).pump()
-        for dispatcher in self.dispatchers:
-            if not dispatcher.replica.holds_credits:
-                dispatcher.pump()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clipper.batching.dispatcher import BatchResult
+from clipper.batching.ports import BatchResult
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import VersionedModelId
 from clipper.metrics import ApplicationMetrics, FrontendMetrics, ModelMetrics

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from clipper import __version__
-from clipper.batching.dispatcher import DispatchSettings
+from clipper.batching.ports import DispatchSettings
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.clock import LoopClock

@@ -11,15 +11,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from clipper.batching.aimd import AimdPolicy
-from clipper.batching.dispatcher import (
-    Dispatcher,
-    DispatcherLane,
-    DispatchObserver,
-    DispatchSettings,
-    TaskSink,
-)
+from clipper.batching.dispatcher import Dispatcher
 from clipper.batching.fixed import FixedPolicy
+from clipper.batching.lane import DispatcherLane
 from clipper.batching.policy import BatchSizePolicy
+from clipper.batching.ports import DispatchObserver, DispatchSettings, TaskSink
 from clipper.batching.quantile import QuantilePolicy
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
@@ -161,7 +157,7 @@ class Fleet:
         served = self._models.get(replica.model)
         if served is not None:
             served.probes.pop(replica, None)
-            self._detach(served, replica)
+            self._detach(served, replica, lost=True)
             served.lane.wake()
         self._on_change()
 
@@ -233,7 +229,7 @@ class Fleet:
     def _unregister(self, model: VersionedModelId) -> None:
         served = self._models.pop(model)
         for replica in list(served.dispatchers):
-            self._detach(served, replica)
+            self._detach(served, replica, lost=True)
         for replica in self._replicas.get(model, []):
             if replica.state is not ReplicaState.DRAINING:
                 # The next registration may have another probe, or another input type.
@@ -296,8 +292,8 @@ class Fleet:
         dispatcher.pump()
         served.lane.rescue()
 
-    def _detach(self, served: ServedModel, replica: Replica) -> None:
+    def _detach(self, served: ServedModel, replica: Replica, lost: bool) -> None:
         dispatcher = served.dispatchers.pop(replica, None)
         if dispatcher is not None:
             served.lane.dispatchers.remove(dispatcher)
-            dispatcher.close()
+            dispatcher.close(lost)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from clipper.batching.aimd import AimdPolicy
-from clipper.batching.dispatcher import Dispatcher, DispatcherLane, DispatchSettings
+from clipper.batching.dispatcher import Dispatcher
 from clipper.batching.fixed import FixedPolicy
+from clipper.batching.lane import DispatcherLane
 from clipper.batching.policy import BatchSizePolicy
+from clipper.batching.ports import DispatchSettings
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason

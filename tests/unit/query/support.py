@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 
-from clipper.batching.dispatcher import BatchResult, DispatchSettings
+from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import DefaultReason, InputType, VersionedModelId
