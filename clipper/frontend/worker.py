@@ -25,6 +25,7 @@ from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
 from clipper.frontend.registry import WorkerRegistry
+from clipper.http_protocol import bounded_protocol
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.query.applications import Applications
@@ -186,7 +187,8 @@ async def run_worker(
     server = _Server(
         uvicorn.Config(
             worker.http_app(hub),
-            http="httptools",
+            http=bounded_protocol(http.timeout_content_s),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -44,13 +44,17 @@ class Calls:
         return decode(raw, kind)
 
     async def _bounded_body(self, request: Request) -> bytes:
+        self._check_size(int(request.headers.get("content-length", 0)))
         raw = bytearray()
         async for chunk in request.stream():
             raw += chunk
-            if len(raw) > self._settings.max_body_bytes:
-                limit = self._settings.max_body_bytes
-                raise HTTPException(413, f"The request body is larger than {limit} bytes")
+            self._check_size(len(raw))
         return bytes(raw)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.max_body_bytes
+        if size > limit:
+            raise HTTPException(413, f"The request body is larger than {limit} bytes")
 
     async def write(self, decide: Callable[[ConfigSnapshot], Decision]) -> Response:
         """Store what ``decide`` decides and answer once every worker has applied it.

@@ -7,7 +7,7 @@ import dataclasses
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,17 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def local_cluster(directory: Path, workers: int = 1, **options: Any) -> Iterator[Cluster]:
-    """Start a local cluster on free ports; afterwards nothing of it is left."""
+def local_cluster(
+    directory: Path, workers: int = 1, start: Mapping[str, Any] | None = None, **options: Any
+) -> Iterator[Cluster]:
+    """Start a local cluster on free ports; afterwards nothing of it is left.
+
+    Args:
+        directory: becomes the parent of the state directory.
+        workers: processes of the query frontend.
+        start: further arguments of `ClipperConnection.start_clipper`.
+        options: further arguments of `LocalContainerManager`.
+    """
     manager = LocalContainerManager(
         cluster_name=f"test-{uuid.uuid4().hex[:8]}",
         state_dir=str(directory / "state"),
@@ -115,7 +124,7 @@ def local_cluster(directory: Path, workers: int = 1, **options: Any) -> Iterator
     )
     connection = ClipperConnection(manager)
     try:
-        connection.start_clipper(qf_http_thread_pool_size=workers)
+        connection.start_clipper(qf_http_thread_pool_size=workers, **(start or {}))
         yield Cluster(connection, manager)
     finally:
         connection.stop_all(graceful=False)
