@@ -11,12 +11,14 @@ import importlib
 import io
 import logging
 import os
+import pathlib
 import platform
 import signal
 import sys
 from collections.abc import Sequence
 
 import clipper
+from clipper.artifacts import MODULES_DIR
 from clipper.container.metrics import ContainerMetrics
 from clipper.container.model import Model
 from clipper.container.runtime import ContainerRuntime, RuntimeParts
@@ -71,6 +73,9 @@ def load_model(framework: str, path: str) -> Model:
         Exception: whatever loading the user's files raises.
     """
     target = FRAMEWORKS.get(framework, framework)
+    modules = pathlib.Path(path) / MODULES_DIR
+    if framework not in FRAMEWORKS and modules.is_dir():
+        sys.path.append(str(modules))  # the class's own module travels with the model
     module, separator, name = target.partition(":")
     if not separator:
         known = ", ".join(sorted(FRAMEWORKS))

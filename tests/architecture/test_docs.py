@@ -45,6 +45,7 @@ def session(
     monkeypatch.setenv("CLIPPER_STATE_DIR", str(state))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as a script finds its neighbours
     opened = PageSession(request.param, tmp_path, state, ports)
     try:
         yield opened
