@@ -17,9 +17,8 @@ from clipper_admin import deployers
 from clipper_admin.managers import MANAGERS, manager_class
 
 if TYPE_CHECKING:
-    from clipper.managers.local import LocalContainerManager
-
     from clipper.managers.base import ContainerManager
+    from clipper.managers.local import LocalContainerManager
 
     DockerContainerManager: type[ContainerManager]
     KubernetesContainerManager: type[ContainerManager]
