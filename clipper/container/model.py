@@ -57,12 +57,18 @@ def collect_outputs(result: object, expected: int) -> list[object]:
     return outputs
 
 
+_PLAIN = (str, bytes, int, float, np.generic)
+"""Outputs whose text does not depend on numpy's print options, which are slow to set."""
+
+
 def encode_outputs(outputs: Sequence[object]) -> list[bytes | str]:
     """Return each output as UTF-8 text in bytes, or as the `str` that says why it has none.
 
     `str` and `bytes` stay as they are, all else goes through `str()`. Lists of numpy numbers print
     as before numpy 2, ``[1.0]`` and not ``[np.float64(1.0)]``: clients read JSON.
     """
+    if all(isinstance(output, _PLAIN) for output in outputs):
+        return [_encode(output) for output in outputs]
     with _plain_numpy_scalars():
         return [_encode(output) for output in outputs]
 

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 _LAST_BATCHES_S = 0.25
 """How long a draining container waits for batches that were sent before `Draining` arrived."""
+_LOOKS = 5
+"""The wait is cut into so many parts, with a look at the stream after each: a model that holds
+the interpreter's lock may let the whole time pass before anything can be read."""
 
 Peers = Callable[[Sequence[pb.Worker]], None]
 
@@ -198,12 +201,17 @@ class ReplicaPipe:
         stream.send(pb.ContainerMessage(draining=pb.Draining()))
         self._ending.add(stream.number)
         # Batches may be on their way until the worker has given its credits back.
-        asyncio.get_running_loop().call_later(_LAST_BATCHES_S, self._end_if_open, stream)
+        self._end_after(stream, _LOOKS)
         self._finish_if_idle(stream)
 
-    def _end_if_open(self, stream: WorkerStream) -> None:
-        if stream.number in self.streams:
+    def _end_after(self, stream: WorkerStream, looks: int) -> None:
+        if stream.number not in self.streams:
+            return
+        if looks == 0:
             self._end(stream)
+            return
+        delay_s = _LAST_BATCHES_S / _LOOKS
+        asyncio.get_running_loop().call_later(delay_s, self._end_after, stream, looks - 1)
 
     def _finish_if_idle(self, stream: WorkerStream) -> None:
         number = stream.number

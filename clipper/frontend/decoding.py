@@ -19,7 +19,8 @@ from clipper import jsonfaults
 from clipper.datatypes import InputType
 from clipper.errors import JsonFault
 
-_FLOAT32_MAX = 3.4028234663852886e38
+_FLOAT32_MAX = 3.40282356e38
+"""A little above the largest float32, so that its decimal text from numpy is not refused."""
 
 PREDICT_SCHEMA = """
   {

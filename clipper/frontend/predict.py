@@ -163,7 +163,10 @@ class PredictApp:
             await done
         if request.error is not None:
             raise request.error
-        return predict_response(request.queries, application.record.on_default)
+        response = predict_response(request.queries, application.record.on_default)
+        # Queries and request refer to each other; the garbage collector should not have to know.
+        request.queries.clear()
+        return response
 
     def _submit(self, application: Application, body: bytes, arrival_s: float) -> PredictRequest:
         processor = self._processor

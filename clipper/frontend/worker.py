@@ -21,6 +21,7 @@ from clipper.errors import StoreUnavailable
 from clipper.frontend.app import create_app
 from clipper.frontend.applications import ConfigFollower
 from clipper.frontend.decoding import pack_input
+from clipper.frontend.garbage import collect_when_idle, spare_queries_full_collections
 from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
@@ -33,7 +34,7 @@ from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.processor import QueryIds, QueryProcessor
 from clipper.replicas.service import RpcServer, RpcSettings
-from clipper.settings import QueryFrontendSettings
+from clipper.settings import HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,12 @@ class Worker:
             create_app(hub.merged_snapshot, lambda: self.follower.ready and not self.stopping),
         )
 
+    async def leave(self) -> None:
+        """Send the containers elsewhere and stop listening for them."""
+        for replica in self.fleet.replicas():
+            replica.end("the frontend worker is stopping", reconnect=True)
+        await self.rpc.stop(1.0)
+
     def _readiness_changed(self) -> None:
         self.follower.readiness_changed()
 
@@ -169,8 +176,8 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(_first_epoch(store))
     stopped = asyncio.create_task(stop.wait())
+    starting = asyncio.create_task(_first_epoch(store))
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
         starting.cancel()
@@ -183,8 +190,29 @@ async def run_worker(
     await worker.rpc.start()
     following = asyncio.create_task(worker.follower.run())
     await worker.follower.replicas_returned(_RETURN_S)
-    http = settings.http
-    server = _Server(
+    spare_queries_full_collections()
+    collecting = asyncio.create_task(collect_when_idle(lambda: worker.processor.ids.issued))
+    server = _http_server(worker, hub)
+    serving = asyncio.create_task(server.serve([_listener(settings.http, listen_fd)]))
+    await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping: draining what is in flight")
+    worker.stopping = True
+    server.should_exit = True
+    await serving
+    for task in (stopped, collecting):
+        task.cancel()
+    await worker.leave()
+    if following.done():
+        following.result()
+    following.cancel()
+    with contextlib.suppress(StoreUnavailable):
+        await store.delete_lease(settings.worker.worker_id)
+    await hub.stop()
+
+
+def _http_server(worker: Worker, hub: MetricsHubClient) -> _Server:
+    http = worker.settings.http
+    return _Server(
         uvicorn.Config(
             worker.http_app(hub),
             http=bounded_protocol(http.timeout_content_s),
@@ -196,28 +224,13 @@ async def run_worker(
             date_header=False,
             proxy_headers=False,
             timeout_keep_alive=http.timeout_request_s,
-            timeout_graceful_shutdown=int(settings.worker.drain_s),
+            timeout_graceful_shutdown=int(worker.settings.worker.drain_s),
             backlog=2048,
         )
     )
-    listener = (
-        listening_socket(http.host, http.port)
-        if listen_fd is None
-        else socket.socket(fileno=listen_fd)
-    )
-    serving = asyncio.create_task(server.serve([listener]))
-    await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    log.info("stopping: draining what is in flight")
-    worker.stopping = True
-    server.should_exit = True
-    await serving
-    for replica in worker.fleet.replicas():
-        replica.end("the frontend worker is stopping", reconnect=True)
-    await worker.rpc.stop(1.0)
-    stopped.cancel()
-    if following.done():
-        following.result()
-    following.cancel()
-    with contextlib.suppress(StoreUnavailable):
-        await store.delete_lease(settings.worker.worker_id)
-    await hub.stop()
+
+
+def _listener(http: HttpSettings, listen_fd: int | None) -> socket.socket:
+    if listen_fd is None:
+        return listening_socket(http.host, http.port)
+    return socket.socket(fileno=listen_fd)

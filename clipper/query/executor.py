@@ -156,10 +156,10 @@ class TaskExecutor:
             query.missed(DefaultReason.SHED, "")
             return
         if key is None:
-            self._observer.cache_bypassed(served.record.id)
+            self._observer.cache_bypassed(served.id)
         else:
-            self._observer.cache_miss(served.record.id)
-        task = PredictTask(served.record.id, query.input, key, query)
+            self._observer.cache_miss(served.id)
+        task = PredictTask(served.id, query.input, key, query)
         query.tasks.append(task)
         if key is not None:
             self._cache.begin(key, task)

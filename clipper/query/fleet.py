@@ -53,6 +53,7 @@ class ServedModel:
 
     def __init__(self, record: ModelRecord, lane: DispatcherLane, queue: ModelQueue) -> None:
         self.record = record
+        self.id = record.id
         self.lane = lane
         self.queue = queue
         self.dispatchers: dict[Replica, Dispatcher] = {}
@@ -61,7 +62,10 @@ class ServedModel:
     @property
     def ready(self) -> bool:
         """Whether a replica serves this version now."""
-        return any(not dispatcher.draining for dispatcher in self.dispatchers.values())
+        for dispatcher in self.dispatchers.values():  # noqa: SIM110 - asked for every query
+            if not dispatcher.draining:
+                return True
+        return False
 
     def offer(self, task: PredictTask, now_s: float) -> None:
         """Queue a task and have a replica look."""

@@ -49,6 +49,11 @@ class QueryIds:
     _counter: int = 0
 
     @property
+    def issued(self) -> int:
+        """How many ids this epoch gave out: the number of queries so far."""
+        return self._counter
+
+    @property
     def wants_spare(self) -> bool:
         """Whether it is time to fetch the next epoch."""
         return self.spare_epoch is None and self._counter > 1 << 31
