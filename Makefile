@@ -43,8 +43,9 @@ venv: $(VENV)/.dev ## make the development environment only
 demo: $(VENV)/.run ## start a cluster, deploy two versions of a digits classifier, query them
 	@$(BIN)/python examples/digits_demo.py
 
-bench: $(VENV)/.bench ## print the benchmark ladder, each rung as a ratio to the one above
+bench: $(VENV)/.bench ## print the benchmark ladder, and what three workers make of one replica
 	@$(BIN)/python -m benchmarks.ladder
+	@$(BIN)/python -m benchmarks.shared_replica
 
 # --- for developers ---------------------------------------------------------------------------
 

@@ -72,14 +72,16 @@ def reference_server(kind: str) -> Iterator[tuple[int, int]]:
 
 
 @contextlib.contextmanager
-def clipper_cluster() -> Iterator[tuple[ClipperConnection, LocalContainerManager]]:
-    """Run a cluster with one frontend worker for the block, on free ports."""
+def clipper_cluster(
+    workers: int = 1,
+) -> Iterator[tuple[ClipperConnection, LocalContainerManager]]:
+    """Run a cluster for the block, on free ports."""
     with tempfile.TemporaryDirectory(prefix="clipper-bench-") as state_dir:
-        query = free_port(HOST, 3)
+        query = free_port(HOST, 2 + workers)
         manager = LocalContainerManager("bench", state_dir, HOST, query, query + 1, query + 2)
         connection = ClipperConnection(manager)
         try:
-            connection.start_clipper()
+            connection.start_clipper(qf_http_thread_pool_size=workers)
             yield connection, manager
         finally:
             connection.stop_all(graceful=False)
