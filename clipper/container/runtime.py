@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
 from clipper.container.dialer import Dialer
 from clipper.container.metrics import ContainerMetrics
@@ -45,6 +46,7 @@ class RuntimeParts:
     runtime: str
     clock: Clock = time.monotonic
     random: random.Random = dataclasses.field(default_factory=random.Random)
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 
 
 class ContainerRuntime:
@@ -54,7 +56,7 @@ class ContainerRuntime:
         self._model = model
         self._parts = parts
         self._todo: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._loop = _new_event_loop()
+        self._loop = parts.new_event_loop()
         self._pipe: ReplicaPipe
         self._failed = False
 
@@ -164,12 +166,3 @@ def _give_up() -> None:
     _log.error("The model was still busy when the drain timeout passed")
     logging.shutdown()
     os._exit(1)
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's loop where it is installed: a tenth less work for each batch."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
