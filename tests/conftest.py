@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from clipper.managers.ports import is_free
+from clipper.managers.ports import free_port
 
 _TIERS = ("unit", "architecture", "integration", "e2e")
 _TESTS = Path(__file__).parent
@@ -35,21 +34,15 @@ def _tier(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def free_port_factory() -> Callable[..., int]:
-    """Return ``free_port(count=1)``: the first of ``count`` consecutive ports that are free now.
-
-    Ports lie below the kernel's ephemeral range, so that no outgoing connection takes one between
-    the probe and the server's own bind, and none is given out twice in a test run.
-    """
-    source = random.SystemRandom()  # pytest-randomly seeds the shared one: runs would collide
+    """Return ``free_port_factory(count=1)``: consecutive free ports, none given out twice."""
     given: set[int] = set()
 
-    def free_port(count: int = 1) -> int:
-        for _ in range(1000):
-            first = source.randrange(20_000, 32_000)
+    def unused_port(count: int = 1) -> int:
+        while True:
+            first = free_port(count=count)
             ports = set(range(first, first + count))
-            if not ports & given and all(is_free("127.0.0.1", port) for port in ports):
+            if not ports & given:
                 given.update(ports)
                 return first
-        raise RuntimeError(f"no {count} consecutive free ports between 20000 and 32000")
 
-    return free_port
+    return unused_port
