@@ -150,12 +150,9 @@ class ConfigFollower:
 
     async def _load_state(self, application: Application) -> None:
         """Take the application's selection state from the store, or put its first one there."""
-        user = application.state_key(0)
-        state = await self._store.read_state(application.name, user)
-        if state is None:
-            await self._store.write_state(application.name, user, application.state)
-        else:
-            application.state = state
+        application.state = await self._store.create_state(
+            application.name, application.state_key(0), application.state
+        )
 
     async def _read_earlier_life(self) -> None:
         try:

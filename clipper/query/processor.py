@@ -8,7 +8,7 @@ from typing import Protocol
 
 from clipper.clock import Clock
 from clipper.datatypes import DefaultReason, VersionedModelId
-from clipper.errors import InvalidRequest
+from clipper.errors import InvalidRequest, StoreUnavailable
 from clipper.query.applications import Application, Applications, choose_serving
 from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
@@ -31,9 +31,12 @@ class StateStore(Protocol):
     async def read_state(self, app: str, uid: str) -> bytes | None:
         """Return the state of one user of one application."""
 
-    async def write_state(self, app: str, uid: str, state: bytes) -> None:
-        """Store the state of one user of one application."""
+    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
+        """Store ``after`` if ``before`` is still what is stored; False when it is not."""
 
+
+_LEARNING_ATTEMPTS = 20
+"""How often one feedback is learned anew because others learned at the same moment."""
 
 _EPOCHS = (1 << 21) - 1
 """Epochs after which ids repeat, so that they stay below 2^53."""
@@ -186,15 +189,23 @@ class QueryProcessor:
             StoreUnavailable: the state can be neither read nor written now.
         """
         user = application.state_key(uid)
-        state = await self._states.read_state(application.name, user)
-        if state is None:
-            return False
-        candidates = self.candidates(application, None)
-        outputs = self._executor.cached(application, candidates, input_bytes)
-        learned = application.policy.observe(state, feedback, outputs)
-        if learned != state:
-            await self._states.write_state(application.name, user, learned)
-        return True
+        outputs = None
+        for _ in range(_LEARNING_ATTEMPTS):
+            state = await self._states.read_state(application.name, user)
+            if state is None:
+                return False
+            if outputs is None:
+                candidates = self.candidates(application, None)
+                outputs = self._executor.cached(application, candidates, input_bytes)
+            learned = application.policy.observe(state, feedback, outputs)
+            if learned == state:
+                return True
+            if await self._states.replace_state(application.name, user, state, learned):
+                return True
+        raise StoreUnavailable(
+            f"The state of user {uid} of application '{application.name}' is being changed by "
+            "others all the time. Nothing was learned; send the feedback again."
+        )
 
     def _finish(self, query: Query) -> None:
         query.done = True

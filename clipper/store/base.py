@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
 
 from clipper.datatypes import (
     ADAPTIVE_BATCH_SIZE,
@@ -170,14 +169,16 @@ class ConfigStore(abc.ABC):
         """Return the selection state of one user of one application, None when there is none."""
 
     @abc.abstractmethod
-    async def write_state(self, app: str, uid: str, state: bytes) -> None:
-        """Store the selection state of one user of one application."""
+    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
+        """Store a first selection state unless there is one; return what is stored now."""
+
+    @abc.abstractmethod
+    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
+        """Store ``after`` if ``before`` is still what is stored; False when it is not.
+
+        Nobody's update can be overwritten by one that did not see it. Harmless when repeated.
+        """
 
     @abc.abstractmethod
     async def close(self) -> None:
         """Release the connections."""
-
-
-def record_fields(record: Any) -> dict[str, Any]:
-    """Return a record's fields as plain values, for encoding."""
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

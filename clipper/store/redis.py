@@ -47,6 +47,20 @@ redis.call('HSET', KEYS[1], 'i:' .. ARGV[1], number)
 return number
 """
 
+_CREATE_STATE = """
+redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('HGET', KEYS[1], ARGV[1])
+"""
+
+# Already being there counts as replaced: the client repeats a script whose answer was lost.
+_REPLACE_STATE = """
+local now = redis.call('HGET', KEYS[1], ARGV[1])
+if now == ARGV[3] then return 1 end
+if now ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+
 _CONFIG_HASHES = ("apps", "models", "links", "current", "serving")
 
 
@@ -100,6 +114,8 @@ class RedisStore(ConfigStore):
         self._events_client = _client(url, self._settings, retries=0)
         self._read_leases_script = self._client.register_script(_READ_LEASES)
         self._replica_number_script = self._client.register_script(_REPLICA_NUMBER)
+        self._create_state_script = self._client.register_script(_CREATE_STATE)
+        self._replace_state_script = self._client.register_script(_REPLACE_STATE)
         self._writing = asyncio.Lock()
 
     @property
@@ -286,10 +302,19 @@ class RedisStore(ConfigStore):
                 "bytes | None", await _result(self._client.hget(self._keys.state(app), uid))
             )
 
-    async def write_state(self, app: str, uid: str, state: bytes) -> None:
-        """See `ConfigStore.write_state`."""
+    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
+        """See `ConfigStore.create_state`. One round trip."""
         with self._translated():
-            await _result(self._client.hset(self._keys.state(app), uid, cast("Any", state)))
+            raw = await self._create_state_script(keys=[self._keys.state(app)], args=[uid, state])
+        return cast("bytes", raw)
+
+    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
+        """See `ConfigStore.replace_state`. One round trip."""
+        with self._translated():
+            replaced = await self._replace_state_script(
+                keys=[self._keys.state(app)], args=[uid, before, after]
+            )
+        return bool(replaced)
 
     async def close(self) -> None:
         """See `ConfigStore.close`. Ends iterations of `changes` only when they are cancelled."""

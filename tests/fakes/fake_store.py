@@ -105,10 +105,19 @@ class FakeStore(ConfigStore):
         self._check_states()
         return self.states.get((app, uid))
 
-    async def write_state(self, app: str, uid: str, state: bytes) -> None:
+    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
         self._check_states()
+        if (app, uid) not in self.states:
+            self.state_writes += 1
+        return self.states.setdefault((app, uid), state)
+
+    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
+        self._check_states()
+        if self.states.get((app, uid)) != before:
+            return False
         self.state_writes += 1
-        self.states[app, uid] = state
+        self.states[app, uid] = after
+        return True
 
     async def close(self) -> None:
         pass

@@ -107,6 +107,46 @@ async def test_a_policy_learns_from_known_predictions_and_only_changes_are_writt
     assert bench.store.state_writes == 1
 
 
+async def test_feedback_at_the_same_moment_is_all_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.serve()
+    application = bench.applications.get("app")
+    assert application is not None
+    application.policy = CountingPolicy()
+    bench.store.states["app", "0@1"] = b"s"
+    read = bench.store.read_state
+
+    async def read_before_another_writes(app: str, uid: str) -> bytes | None:
+        state = await read(app, uid)
+        if state == b"s":
+            bench.store.states[app, uid] = b"s5"
+        return state
+
+    monkeypatch.setattr(bench.store, "read_state", read_before_another_writes)
+
+    assert await feedback(bench, 0, 7.0)
+    assert bench.store.states["app", "0@1"] == b"s57"
+
+
+async def test_feedback_that_never_gets_a_turn_ends_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    bench.serve()
+    application = bench.applications.get("app")
+    assert application is not None
+    application.policy = CountingPolicy()
+    bench.store.states["app", "0@1"] = b"s"
+
+    async def always_late(app: str, uid: str, before: bytes, after: bytes) -> bool:
+        return False
+
+    monkeypatch.setattr(bench.store, "replace_state", always_late)
+
+    with pytest.raises(StoreUnavailable, match="send the feedback again"):
+        await feedback(bench, 0, 7.0)
+
+
 async def test_feedback_without_the_store_says_so() -> None:
     bench = Bench()
     bench.serve()
