@@ -96,16 +96,20 @@ class Dispatcher:
             return
         self._cancel_late(batch)
         now_s = self._clock.now()
-        latency_s = max(0.0, now_s - batch.sent_s - result.queue_s)
+        round_trip_s = now_s - batch.sent_s
+        # What a container says of itself cannot have taken longer than the whole.
+        queue_s = min(result.queue_s, round_trip_s)
+        compute_s = min(result.compute_s, round_trip_s)
+        latency_s = round_trip_s - queue_s
         size = len(batch.tasks)
         self.latency.observe(size, latency_s)
-        transfer_s = self._transfer.observe_s(size, max(0.0, latency_s - result.compute_s))
-        own_s = result.compute_s + transfer_s
+        transfer_s = self._transfer.observe_s(size, max(0.0, latency_s - compute_s))
+        own_s = compute_s + transfer_s
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
-        self._lane.observer.answered(size, result, now_s - batch.sent_s)
+        self._lane.observer.answered(size, result, round_trip_s)
         self.suspect = False
         self._anchor(now_s)
-        self._shared_wait_s += 0.2 * (result.queue_s - self._shared_wait_s)
+        self._shared_wait_s += 0.2 * (queue_s - self._shared_wait_s)
         self.pump()
         sink = self._lane.sink
         for index, task in enumerate(batch.tasks):
@@ -136,7 +140,10 @@ class Dispatcher:
             batch.due_s = now_s + self.latency.predict_s(len(batch.tasks))
 
     def _put_back(self, task: PredictTask, lost: bool, alone: bool) -> None:
-        if task.settled or task.queued:
+        if task.settled:
+            return
+        if task.queued:
+            task.losses += lost
             return
         task.stranded = False
         if lost and alone:
@@ -175,11 +182,8 @@ class Dispatcher:
     def _send_next(self) -> None:
         now_s = self._clock.now()
         planned = min(self.policy.cap, len(self._queue))
-        behind_s = max((b.due_s - now_s for b in self._outstanding.values()), default=0.0)
-        if not self.replica.holds_credits:
-            behind_s = max(behind_s, self._shared_wait_s)
-        finish_s = now_s + max(0.0, behind_s) + self.latency.predict_s(planned)
-        tasks = self._take(now_s, finish_s)
+        finish_s = self.finish_s(now_s, planned)
+        tasks = self._take(now_s, finish_s, planned)
         if not tasks:
             return
         queue = self._queue
@@ -199,12 +203,23 @@ class Dispatcher:
         if len(queue):
             self._lane.wake()
 
-    def _take(self, now_s: float, finish_s: float) -> list[PredictTask]:
-        """Pop a batch, giving up on queries that it could not answer in time.
+    def finish_s(self, now_s: float, size: int) -> float:
+        """Return when a batch that was sent now would be answered, as far as is known."""
+        behind_s = max((b.due_s - now_s for b in self._outstanding.values()), default=0.0)
+        if not self.replica.holds_credits:
+            behind_s = max(behind_s, self._shared_wait_s)
+        return now_s + max(0.0, behind_s) + self.latency.predict_s(size)
 
-        An idle replica takes the first task whatever the prediction says: a pessimistic model of
-        the latency would otherwise lock the replica out for ever (design decision 6).
+    def _take(self, now_s: float, finish_s: float, planned: int) -> list[PredictTask]:
+        """Pop a batch; give up on queries that no replica could answer in time.
+
+        Those that another replica could still answer stay in the queue. An idle replica takes the
+        first task whatever the prediction says: a pessimistic model of the latency would otherwise
+        lock the replica out for ever (design decision 6). Where another could answer that task, it
+        gets it too, so that the trial costs nobody a default.
         """
+        elsewhere_s = self._lane.others_finish_s(self, now_s, planned)
+        left: list[PredictTask] = []
         tasks: list[PredictTask] = []
         room = self._settings.max_batch_bytes
         queue = self._queue
@@ -213,8 +228,13 @@ class Dispatcher:
             if task is None:
                 break
             probe = not tasks and not self._outstanding
-            if task.deadline_s < finish_s and not probe and not self._keep(task, finish_s):
-                continue
+            if task.deadline_s < finish_s:
+                if task.deadline_s >= elsewhere_s and len(left) < planned:
+                    left.append(task)
+                    if not probe or task.runs_alone:
+                        continue
+                elif not probe and not self._keep(task, finish_s):
+                    continue
             if tasks and (len(task.input) > room or task.runs_alone):
                 queue.put(task, now_s)
                 break
@@ -225,6 +245,8 @@ class Dispatcher:
             room -= len(task.input)
             if task.runs_alone:
                 break
+        for task in left:
+            queue.put(task, now_s)
         return tasks
 
     def _keep(self, task: PredictTask, finish_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from clipper.batching.ports import DispatchObserver, DispatchSettings, ReplicaPort, TaskSink
@@ -22,6 +23,9 @@ class Feeder(Protocol):
     @property
     def outstanding(self) -> int:
         """Batches sent and not yet answered."""
+
+    def finish_s(self, now_s: float, size: int) -> float:
+        """Return when a batch that was sent now would be answered, as far as is known."""
 
     def pump(self) -> None:
         """Send the next batch if it is time."""
@@ -62,6 +66,17 @@ class DispatcherLane:
         """Whether a replica of this version is being fed."""
         return any(not (other.suspect or other.draining) for other in self.dispatchers)
 
+    def others_finish_s(self, feeder: Feeder, now_s: float, size: int) -> float:
+        """Return when the best other replica would answer a batch; infinite without one."""
+        return min(
+            (
+                other.finish_s(now_s, size)
+                for other in self.dispatchers
+                if other is not feeder and not (other.suspect or other.draining)
+            ),
+            default=math.inf,
+        )
+
     def rescue(self) -> None:
         """Offer what suspect replicas are late with to the others, if there are any."""
         if self.has_healthy:
@@ -79,7 +94,9 @@ class DispatcherLane:
         self._scheduled = False
         free = [dispatcher for dispatcher in self.dispatchers if dispatcher.can_send]
         if free:
-            min(free, key=lambda dispatcher: dispatcher.outstanding).pump()
+            now_s = self.clock.now()
+            # Among the equally free the fastest: a slow one is for what the others cannot take.
+            min(free, key=lambda feeder: (feeder.outstanding, feeder.finish_s(now_s, 1))).pump()
         for dispatcher in self.dispatchers:
             if not dispatcher.replica.holds_credits:
                 dispatcher.pump()

@@ -16,6 +16,9 @@ from clipper.datatypes import InputType, VersionedModelId
 from clipper.rpc import codec
 from clipper.rpc.pb import model_container_pb2 as pb
 
+_LONGEST_ERROR = 2000
+"""Characters of a model's error that are passed on: every one may go out with a response."""
+
 
 class ReplicaState(enum.StrEnum):
     """Where a replica is in its life."""
@@ -37,7 +40,7 @@ class BatchReply:
         if not (0.0 <= reply.queue_s < math.inf and 0.0 <= reply.compute_s < math.inf):
             raise codec.WireFault("queue_s and compute_s must be finite and not negative")
         self.outputs: Sequence[bytes] = codec.split_outputs(reply.data, reply.sizes)
-        self.errors = {error.index: error.message for error in reply.errors}
+        self.errors = {error.index: error.message[:_LONGEST_ERROR] for error in reply.errors}
         self.queue_s = reply.queue_s
         self.compute_s = reply.compute_s
 

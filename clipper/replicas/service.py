@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from clipper.datatypes import InputType, VersionedModelId
 from clipper.replicas.replica import Replica, ReplicaListener
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
 REGISTER_TIMEOUT_S = 10.0
+
+_LONGEST_NAME = 1000
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
@@ -89,6 +92,8 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             message = await asyncio.wait_for(context.read(), REGISTER_TIMEOUT_S)
         except TimeoutError:
             raise Refusal("no Register message within 10 s", retryable=True) from None
+        except DecodeError as error:
+            raise Refusal(f"not a message of the protocol: {error}", retryable=False) from error
         if message is _EOF or message.WhichOneof("message") != "register":
             raise Refusal("the first message must be Register", retryable=False)
         register: pb.Register = message.register
@@ -103,10 +108,8 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             )
         if not hmac.compare_digest(register.token.encode(), self._settings.token.encode()):
             raise Refusal("wrong token: set CLIPPER_TOKEN to the cluster's", retryable=False)
-        if not (register.model_name and register.model_version and register.instance_id):
-            raise Refusal(
-                "model_name, model_version and instance_id must not be empty", retryable=False
-            )
+        for field in ("model_name", "model_version", "instance_id"):
+            _check_name(field, getattr(register, field))
         try:
             input_type = codec.input_type_from_wire(register.input_type)
         except codec.WireFault as fault:
@@ -132,7 +135,7 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             while (message := await context.read()) is not _EOF:
                 replica.receive(message)
             reason = "the container closed the stream"
-        except codec.WireFault as fault:
+        except (codec.WireFault, DecodeError) as fault:
             reason = f"protocol violation: {fault}"
             log.error("replica %s #%s: %s", replica.model, replica.replica_id, fault)
         except asyncio.CancelledError:
@@ -154,6 +157,16 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             except (asyncio.InvalidStateError, grpc.RpcError):
                 # The stream is ending; the reading side notices and cleans up.
                 return
+
+
+def _check_name(field: str, value: str) -> None:
+    """Refuse what no registered model can be called, before it gets into keys and log lines."""
+    if not value:
+        raise Refusal(f"{field} must not be empty", retryable=False)
+    if len(value) > _LONGEST_NAME:
+        raise Refusal(f"{field} is longer than {_LONGEST_NAME} characters", retryable=False)
+    if not value.isprintable() or any(character in value for character in ",:"):
+        raise Refusal(f"{field} {value!r} contains ',', ':' or control characters", retryable=False)
 
 
 class RpcServer:

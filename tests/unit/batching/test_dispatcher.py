@@ -222,6 +222,60 @@ def test_a_pessimistic_estimate_does_not_lock_a_recovered_model_out() -> None:
     assert inputs(replica)[-1] == ["x", "y"]
 
 
+def slow_and_fast() -> tuple[Bench, FakeReplica, FakeReplica]:
+    """Replicas that take 500 ms and 20 ms for a batch; the fast one computes, the slow is idle."""
+    bench = Bench()
+    slow = bench.replica(FixedPolicy(4))
+    bench.train(slow, 0.5)
+    fast = bench.replica(FixedPolicy(4))
+    for number in range(5):
+        bench.put(f"train fast{number}", slo_s=0.1)
+        bench.clock.settle()
+        bench.clock.advance(0.02)
+        fast.answer()
+    bench.put("computing", slo_s=0.1)
+    bench.clock.settle()
+    assert inputs(fast)[-1] == ["computing"]
+    return bench, slow, fast
+
+
+def test_a_slow_replica_leaves_queries_that_another_can_answer_in_time() -> None:
+    bench, slow, fast = slow_and_fast()
+    for name in ("a", "b", "c"):
+        bench.put(name, slo_s=0.1)
+    bench.clock.settle()
+    # The idle slow replica gets its trial, but the query does not depend on it.
+    assert inputs(slow)[-1] == ["a"]
+    bench.clock.advance(0.02)
+    fast.answer()
+    bench.clock.advance(0.02)
+    fast.answer()
+    assert {b"a", b"b", b"c"} <= bench.sink.outputs.keys()
+    assert bench.sink.failures == {}
+
+
+def test_a_slow_replica_gives_up_what_nobody_can_answer_in_time() -> None:
+    bench, _, _ = slow_and_fast()
+    for name in ("trial", "hopeless"):
+        bench.put(name, slo_s=0.01)
+    bench.clock.settle()
+    assert b"hopeless" in bench.sink.failures
+
+
+def test_a_container_cannot_have_computed_for_longer_than_the_round_trip() -> None:
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(4))
+    for number in range(5):
+        bench.put(f"q{number}", slo_s=10.0)
+        bench.clock.settle()
+        bench.clock.advance(0.02)
+        result = FakeResult(replica.sent[-1].inputs)
+        result.queue_s = result.compute_s = 1e300
+        replica.answer(result=result)
+    assert replica.dispatcher is not None
+    assert replica.dispatcher.finish_s(bench.clock.now(), 1) - bench.clock.now() < 0.1
+
+
 def test_losing_a_replica_loses_no_query() -> None:
     bench = Bench()
     dying = bench.replica(FixedPolicy(2))
