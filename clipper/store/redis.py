@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -23,43 +24,15 @@ import redis.asyncio as redis_async
 from redis.asyncio.client import Pipeline, PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError, WatchError
 
 from clipper.datatypes import VersionedModelId
 from clipper.errors import ClipperException, StoreUnavailable
+from clipper.store import scripts
 from clipper.store.base import Change, ConfigSnapshot, ConfigStore, WorkerLease
 from clipper.store.schema import WRITTEN_TTL_MS, Keys, decode_lease, decode_snapshot, encode
 
-_READ_LEASES = """
-local live = {}
-for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local lease = redis.call('GET', ARGV[1] .. id)
-  if lease then live[#live + 1] = lease else redis.call('SREM', KEYS[1], id) end
-end
-return live
-"""
-
-_REPLICA_NUMBER = """
-local number = redis.call('HGET', KEYS[1], 'i:' .. ARGV[1])
-if number then return tonumber(number) end
-number = redis.call('HINCRBY', KEYS[1], 'next', 1) - 1
-redis.call('HSET', KEYS[1], 'i:' .. ARGV[1], number)
-return number
-"""
-
-_CREATE_STATE = """
-redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HGET', KEYS[1], ARGV[1])
-"""
-
-# Already being there counts as replaced: the client repeats a script whose answer was lost.
-_REPLACE_STATE = """
-local now = redis.call('HGET', KEYS[1], ARGV[1])
-if now == ARGV[3] then return 1 end
-if now ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return 1
-"""
+log = logging.getLogger(__name__)
 
 _CONFIG_HASHES = ("apps", "models", "links", "current", "serving")
 
@@ -83,6 +56,9 @@ class RedisSettings:
     reconnect_first_s: float = 0.05
     """First wait of `changes` before it connects again; doubled up to the next field."""
     reconnect_max_s: float = 1.0
+    remembered_replicas: int = 1000
+    """Containers of one model version whose numbers are kept; one that starts over and over again
+    must not fill the store. An older one gets a new number from the next worker it dials."""
 
 
 class RedisStore(ConfigStore):
@@ -112,10 +88,10 @@ class RedisStore(ConfigStore):
         # One silent retry: a pooled connection may be left over from before a server restart.
         self._client = _client(url, self._settings, retries=1)
         self._events_client = _client(url, self._settings, retries=0)
-        self._read_leases_script = self._client.register_script(_READ_LEASES)
-        self._replica_number_script = self._client.register_script(_REPLICA_NUMBER)
-        self._create_state_script = self._client.register_script(_CREATE_STATE)
-        self._replace_state_script = self._client.register_script(_REPLACE_STATE)
+        self._read_leases_script = self._client.register_script(scripts.READ_LEASES)
+        self._replica_number_script = self._client.register_script(scripts.REPLICA_NUMBER)
+        self._create_state_script = self._client.register_script(scripts.CREATE_STATE)
+        self._replace_state_script = self._client.register_script(scripts.REPLACE_STATE)
         self._writing = asyncio.Lock()
 
     @property
@@ -129,11 +105,20 @@ class RedisStore(ConfigStore):
             with _cancellable():
                 yield
         except (RedisError, OSError) as error:  # OSError includes every time-out
-            raise StoreUnavailable(
-                f"The configuration store at {self._address} did not answer: "
-                f"{str(error) or type(error).__name__}. Check that the server runs there and that "
-                f"it can be reached from this machine, {next_step}."
-            ) from error
+            raise StoreUnavailable(self._explain(error, next_step)) from error
+
+    def _explain(self, error: Exception, next_step: str) -> str:
+        detail = (str(error) or type(error).__name__).rstrip(".")
+        if _is_refusal(error):
+            return (
+                f"The configuration store at {self._address} refused the operation: {detail}. "
+                "Check the user and password in its address, that it may be written to, and that "
+                "its user may use the groups @read, @write, @transaction, @pubsub and @scripting."
+            )
+        return (
+            f"The configuration store at {self._address} did not answer: {detail}. Check that the "
+            f"server runs there and that it can be reached from this machine, {next_step}."
+        )
 
     async def read_snapshot(self) -> ConfigSnapshot:
         """See `ConfigStore.read_snapshot`."""
@@ -224,8 +209,12 @@ class RedisStore(ConfigStore):
             pipe.delete(keys.state(app))
 
     async def changes(self) -> AsyncIterator[None]:
-        """See `ConfigStore.changes`. Bursts of events are reported once."""
+        """See `ConfigStore.changes`. Bursts of events are reported once.
+
+        A server that refuses to send events is asked about once a second instead.
+        """
         wait_s = self._settings.reconnect_first_s
+        refusal = ""
         while True:
             pubsub = self._events_client.pubsub()
             try:
@@ -235,8 +224,13 @@ class RedisStore(ConfigStore):
                 while True:
                     await self._next_event(pubsub)
                     yield
-            except (RedisError, OSError):
-                pass  # the server is away; whoever reads the snapshot says so
+            except (RedisError, OSError) as error:
+                # Of a server that is away, whoever renews a lease tells.
+                if _is_refusal(error):
+                    if str(error) != refusal:
+                        refusal = str(error)
+                        log.warning("no change events from %s: %s", self._address, refusal)
+                    yield  # instead of the event that may have been missed
             finally:
                 await _close(pubsub)
             await asyncio.sleep(wait_s * self._rng.uniform(0.5, 1.0))
@@ -291,7 +285,8 @@ class RedisStore(ConfigStore):
         """See `ConfigStore.replica_number`."""
         with self._translated():
             number = await self._replica_number_script(
-                keys=[self._keys.replica_numbers(model)], args=[instance_id]
+                keys=[self._keys.replica_numbers(model)],
+                args=[instance_id, self._settings.remembered_replicas],
             )
         return int(number)
 
@@ -339,6 +334,12 @@ def _client(url: str, settings: RedisSettings, retries: int) -> redis_async.Redi
             "redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket."
         ) from error
     return redis_async.Redis.from_pool(pool)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server answered, and said no; at the start of a connection that is wrapped."""
+    causes = (error, error.__cause__)
+    return any(isinstance(cause, (AuthenticationError, ResponseError)) for cause in causes)
 
 
 def _address(url: str) -> str:
