@@ -76,9 +76,14 @@ class ClusterMethods(Session):
         except ClipperException as error:
             self.logger.error(error.msg)
             raise
-        self._wait_for_frontends()
-        self.connected = True
-        self._wait_for_restored_models()
+        try:
+            self._wait_for_frontends()
+            self.connected = True
+            self._wait_for_restored_models()
+        except BaseException:
+            # Ctrl-C included: a cluster that was not reported as started must not run on.
+            self.stop_all(graceful=False)
+            raise
         self.logger.info("Clipper is running")
 
     def _wait_for_restored_models(self) -> None:

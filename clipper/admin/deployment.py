@@ -6,7 +6,8 @@ fails (design decision 13, defect D18).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 from clipper.admin.models import ModelMethods, pairs
 from clipper.admin.names import check_model_name, check_model_version, check_num_replicas
@@ -51,11 +52,11 @@ class DeploymentMethods(ModelMethods):
             cache=cache,
             probe_input=probe_input,
         )
-        rollout = self._rollout(settings, num_replicas, timeout_s)
-        image = self.build_model(
-            name, version, model_data_path, base_image, container_registry, pkgs_to_install
-        )
-        rollout.deploy(image)
+        with self._rollout(settings, num_replicas, timeout_s) as rollout:
+            image = self.build_model(
+                name, version, model_data_path, base_image, container_registry, pkgs_to_install
+            )
+            rollout.deploy(image)
 
     def build_model(
         self,
@@ -122,22 +123,34 @@ class DeploymentMethods(ModelMethods):
             cache,
             probe_input,
         )
-        self._rollout(settings, num_replicas, timeout_s).deploy(image)
+        with self._rollout(settings, num_replicas, timeout_s) as rollout:
+            rollout.deploy(image)
 
-    def _rollout(self, settings: ModelSettings, num_replicas: int, timeout_s: float) -> Rollout:
-        """Check everything that can be checked before a container is started."""
+    @contextlib.contextmanager
+    def _rollout(
+        self, settings: ModelSettings, num_replicas: int, timeout_s: float
+    ) -> Iterator[Rollout]:
+        """Check everything that can be checked before anything is built or started.
+
+        The version is claimed meanwhile: of two clients that deploy the same one, the later is
+        refused before it replaces, or in its clean-up stops, the containers of the other.
+        """
         check_num_replicas(num_replicas)
         check_timeout(timeout_s)
         settings = settings.deployable()
-        models = self.get_all_models(verbose=True)
+        with self.cm.claim(settings.name, settings.version):
+            self._refuse_registered(settings)
+            models = self.get_all_models(verbose=True)
+            previous = self._current_version(models, settings.name)
+            yield Rollout(self, settings, num_replicas, timeout_s, previous)
+
+    def _refuse_registered(self, settings: ModelSettings) -> None:
         if self._model(settings.name, settings.version) is not None:
             raise ClipperException(
                 f"model with name '{settings.name}' and version '{settings.version}' already "
                 "exists. Deploy under another version, or stop this one with "
                 "stop_versioned_models first"
             )
-        previous = self._current_version(models, settings.name)
-        return Rollout(self, settings, num_replicas, timeout_s, previous)
 
     def set_model_version(self, name: str, version: str, num_replicas: int | None = None) -> None:
         """Make a registered version current, with `num_replicas` also scale it.

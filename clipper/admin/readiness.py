@@ -27,6 +27,12 @@ def connected_count(containers: Iterable[Container], name: str, version: str) ->
     return sum(c["state"] != "draining" for c in of_version(containers, name, version))
 
 
+def probe_failed(containers: Iterable[Container], name: str, version: str) -> bool:
+    """Whether a worker has asked a container the probe input and got no answer to it."""
+    mine = of_version(containers, name, version)
+    return any("probe-failed" in one["worker_states"].values() for one in mine)
+
+
 def ready_count(
     workers: Iterable[Worker], containers: Iterable[Container], name: str, version: str
 ) -> int:

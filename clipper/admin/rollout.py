@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from clipper.admin.readiness import connected_count, of_version
+from clipper.admin.readiness import connected_count, of_version, probe_failed
 from clipper.admin.settings import ModelSettings
 from clipper.errors import ClipperException, ContainerStartError
 
@@ -159,18 +159,28 @@ class Rollout:
                 return
             failure = self._failure() if may_fail else None
             if failure:
-                raise ContainerStartError(
-                    f"A container of model {self._id} does not stay up: {failure}\n{_NEXT_STEP}"
-                )
+                raise ContainerStartError(f"{failure}\n{_NEXT_STEP}")
             if self._client._clock() >= deadline:
-                raise ClipperException(
-                    f"Model {self._id}: {progress.text} after {self._timeout_s:g} s. "
-                    f"{_NEXT_STEP}, or pass a larger timeout_s"
-                )
+                raise ClipperException(self._late(progress, may_fail))
             if progress.text != told:
                 self._client.logger.info(f"Waiting for model {self._id}: {progress.text}")
                 told = progress.text
             self._client._sleep(_PAUSE_S)
 
     def _failure(self) -> str | None:
-        return self._client.cm.container_failure(self._name, self._version)
+        cm = self._client.cm
+        death = cm.container_failure(self._name, self._version)
+        if death is not None:
+            return f"A container of model {self._id} does not stay up: {death}"
+        containers = self._client.get_all_model_replicas(verbose=True)
+        if probe_failed(containers, self._name, self._version):
+            log = cm.last_log_lines(self._name, self._version)
+            return f"A container of model {self._id} failed on its probe input. {log}"
+        return None
+
+    def _late(self, progress: _Progress, with_log: bool) -> str:
+        text = f"Model {self._id}: {progress.text} after {self._timeout_s:g} s. "
+        if not with_log:
+            return f"{text}Try again with a larger timeout_s; `clipper doctor` looks for the cause"
+        log = self._client.cm.last_log_lines(self._name, self._version)
+        return f"{text}{log}\n{_NEXT_STEP}, or pass a larger timeout_s"

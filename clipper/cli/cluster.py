@@ -105,7 +105,7 @@ def down(
     with session.output.progress(f"Stopping cluster {session.choice.name}"):
         connection.stop_all(graceful=not now)
         if purge:
-            connection.cm.delete_state()  # type: ignore[attr-defined]
+            connection.cm.delete_state()
     purged = " and its state was deleted" if purge else ""
     session.output.done(f"Cluster {session.choice.name} is stopped{purged}")
 
@@ -125,7 +125,7 @@ def _report(connection: ClipperConnection) -> dict[str, Any]:
     workers = connection.get_workers()
     return {
         **_addresses(connection),
-        "processes": connection.cm.status(),  # type: ignore[attr-defined]
+        "processes": connection.cm.status(),
         "applications": connection.get_all_apps(verbose=True),
         "models": model_summaries(connection, workers),
         "replicas": connection.get_all_model_replicas(verbose=True),

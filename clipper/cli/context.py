@@ -13,6 +13,7 @@ from clipper.admin.connection import ClipperConnection
 from clipper.admin.http import AdminHttp, Http
 from clipper.cli.output import Output
 from clipper.errors import ClipperException
+from clipper.managers.base import ContainerManager
 from clipper.managers.local import LocalContainerManager
 from clipper.managers.ports import is_free
 
@@ -48,9 +49,8 @@ class Context:
     choice: ClusterChoice = dataclasses.field(default_factory=ClusterChoice)
     output: Output = dataclasses.field(default_factory=Output)
     verbose: bool = False
-    make_manager: Callable[[ClusterChoice], Any] = make_local_manager
-    """Returns a ContainerManager that also has `status()` and `delete_state()`."""
-    make_connection: Callable[[Any], ClipperConnection] = ClipperConnection
+    make_manager: Callable[[ClusterChoice], ContainerManager] = make_local_manager
+    make_connection: Callable[[ContainerManager], ClipperConnection] = ClipperConnection
     http: Http = dataclasses.field(default_factory=AdminHttp)
     port_is_free: Callable[[str, int], bool] = is_free
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
@@ -21,7 +21,7 @@ class Facts:
     state_dir_writable: bool
     running: bool
     """Whether the supervisor answers."""
-    children: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
+    children: Sequence[Mapping[str, Any]] = ()
     services: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Role → processes that should run."""
     log_tails: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -8,7 +8,6 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import requests
 import typer
@@ -54,7 +53,7 @@ def _print(session: context.Context, finding: Finding) -> None:
 def gather(session: context.Context) -> Facts:
     """Collect the facts; what cannot be reached is a fact, too."""
     connection = session.connection()
-    status: dict[str, Any] = connection.cm.status()  # type: ignore[attr-defined]
+    status = connection.cm.status()
     running = status["state"] == "running"
     facts = Facts(
         cluster=session.choice.name,

@@ -13,7 +13,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -122,9 +122,17 @@ def _captured(func: Callable[..., Any]) -> Mapping[str, Any]:
         return {"self": function.__self__}
     if not inspect.isfunction(function):
         return getattr(func, "__dict__", {})
-    variables = inspect.getclosurevars(function)
+    nonlocals = inspect.getclosurevars(function).nonlocals
+    used = _names_in(function.__code__) & set(function.__globals__)
+    globals_ = {name: function.__globals__[name] for name in sorted(used)}
     defaults = {f"default {i}": value for i, value in enumerate(function.__defaults__ or ())}
-    return {**variables.globals, **variables.nonlocals, **defaults}
+    return {**globals_, **nonlocals, **defaults}
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Names that a function uses, also inside its comprehensions and inner functions."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return set(code.co_names).union(*(_names_in(one) for one in inner))
 
 
 def _is_picklable(value: object) -> bool:

@@ -7,8 +7,10 @@ that are current: those are `ClipperConnection`'s, over HTTP.
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 QUERY_PORT = 1337
 MANAGEMENT_PORT = 1338
@@ -30,6 +32,45 @@ class ClusterOptions:
     qf_http_timeout_request_s: int = 5
     qf_http_timeout_content_s: int = 300
     num_frontend_replicas: int = 1
+
+
+class ProcessRow(TypedDict):
+    """One process or container of a cluster, as `ContainerManager.status` reports it."""
+
+    role: str
+    """Such as ``query-frontend`` or ``model:<name>:<version>``."""
+    index: int
+    pid: int | None
+    """None while it does not run."""
+    state: str
+    restarts: int
+    early_deaths: int
+    """Deaths in a row soon after a start."""
+    last_exit: int | None
+    """Exit status; negative is the signal that ended it; None: never ended."""
+    uptime_s: float | None
+    log: str
+
+
+class SupervisorRow(TypedDict):
+    """The process that restarts the others."""
+
+    pid: int
+    uptime_s: float
+
+
+class ClusterStatus(TypedDict):
+    """What runs of a cluster, whether or not its frontends answer."""
+
+    cluster: str
+    state: str
+    """``running`` or ``stopped``."""
+    state_dir: str
+    """Where the manager keeps its own files."""
+    supervisor: SupervisorRow | None
+    services: Mapping[str, int]
+    """Role → processes that should run."""
+    children: list[ProcessRow]
 
 
 class ContainerManager(abc.ABC):
@@ -97,6 +138,30 @@ class ContainerManager(abc.ABC):
         """Return why the version's containers do not stay up, with their last log lines.
 
         None while nothing is wrong. Deploy calls ask while they wait for a container to connect.
+        """
+
+    @abc.abstractmethod
+    def last_log_lines(self, name: str, version: str) -> str:
+        """Return where the log of the version's newest container is, and how it ends."""
+
+    @abc.abstractmethod
+    def claim(self, name: str, version: str) -> contextlib.AbstractContextManager[None]:
+        """Reserve a version for one deploying client; given back when the context ends.
+
+        Raises:
+            ClipperException: on entering, when another client deploys that version now.
+        """
+
+    @abc.abstractmethod
+    def status(self) -> ClusterStatus:
+        """Return what runs; works without being connected and when no frontend answers."""
+
+    @abc.abstractmethod
+    def delete_state(self) -> None:
+        """Forget a stopped cluster: data, logs, images. Idempotent.
+
+        Raises:
+            ClipperException: the cluster runs.
         """
 
     @abc.abstractmethod

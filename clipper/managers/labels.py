@@ -38,5 +38,5 @@ def parse_model_container_label(label: str) -> tuple[str, str]:
     """
     name, separator, version = label.partition("_")
     if not separator or not _PART.fullmatch(name) or not _PART.fullmatch(version):
-        raise ClipperException(f"Not a model container label: {label}")
+        raise ClipperException(f"Unable to parse model container label {label}")
     return name, version

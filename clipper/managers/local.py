@@ -6,15 +6,15 @@ a cluster outlives the script that started it and is found again through its sta
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from clipper.artifacts import REQUIREMENTS_FILE
 from clipper.errors import ClipperException
 from clipper.managers import local_cluster
 from clipper.managers.base import (
@@ -22,11 +22,24 @@ from clipper.managers.base import (
     QUERY_PORT,
     RPC_PORT,
     ClusterOptions,
+    ClusterStatus,
     ContainerManager,
 )
 from clipper.managers.labels import create_model_container_label
-from clipper.managers.local_environments import build_environment, check_requirements
-from clipper.managers.local_images import Bundle, build_bundle, framework_of, resolve_image
+from clipper.managers.local_environments import (
+    build_environment,
+    check_requirements,
+    listed_requirements,
+)
+from clipper.managers.local_images import (
+    Bundle,
+    build_bundle,
+    claim_version,
+    framework_of,
+    remove_old_builds,
+    resolve_image,
+)
+from clipper.managers.local_notices import death_notice, log_notice
 from clipper.managers.local_plan import (
     ClusterRecord,
     DeclaredModel,
@@ -35,10 +48,10 @@ from clipper.managers.local_plan import (
     model_role,
     model_service,
 )
-from clipper.managers.local_policy import ReplicaView, explain_exit, failing
+from clipper.managers.local_policy import ReplicaView, failing
 from clipper.managers.local_protocol import SupervisorAbsent, request
 from clipper.managers.local_readiness import wait_until_ready
-from clipper.managers.local_state import StateDir, read_json, tail
+from clipper.managers.local_state import StateDir, read_json
 from clipper.managers.ports import join_address, reachable_host, require_free
 
 _START_LIMIT_S = 60.0
@@ -172,6 +185,7 @@ class LocalContainerManager(ContainerManager):
         model = _declare(name, version, input_type, bundle)
         service = model_service(self._running_cluster(), model, num_replicas, os.environ)
         self._request("apply", local_cluster.CHANGE_LIMIT_S, service=service.to_json())
+        remove_old_builds(state.bundles, name, version, self._declared_paths())
 
     def get_num_replicas(self, name: str, version: str) -> int:
         """Return the number of running processes, connected or not."""
@@ -196,11 +210,17 @@ class LocalContainerManager(ContainerManager):
         culprit = failing(views)
         if culprit is None:
             return None
-        row = rows[views.index(culprit)]
-        return (
-            f"The container of model {name}:{version} {explain_exit(row['last_exit'])}, "
-            f"{row['restarts']} times so far. Last lines of {row['log']}:\n{tail(Path(row['log']))}"
-        )
+        return f"it {death_notice(rows[views.index(culprit)])}"
+
+    def last_log_lines(self, name: str, version: str) -> str:
+        """Return where the log of the version's newest process is, and how it ends."""
+        rows = [row for row in self._children(model_role(name, version)) if row["pid"] is not None]
+        newest = min(rows, key=lambda row: row["uptime_s"] or 0.0, default=None)
+        return "None of its containers runs." if newest is None else log_notice(newest["log"])
+
+    def claim(self, name: str, version: str) -> contextlib.AbstractContextManager[None]:
+        """Lock the version; the lock ends with this process, however that ends."""
+        return claim_version(self._state.bundles, name, version)
 
     def get_logs(self, logging_dir: str) -> list[str]:
         """Copy every process's log, also of processes that ended; return absolute paths."""
@@ -251,18 +271,21 @@ class LocalContainerManager(ContainerManager):
         """Return the query frontend's address: local mode starts no Prometheus (decision 18)."""
         return self.get_query_addr()
 
-    def status(self) -> dict[str, Any]:
-        """Return what runs: cluster, state, supervisor, children, services and their targets.
-
-        Each child has role, index, pid, state, restarts, last_exit, uptime_s (seconds) and log.
-        A cluster that does not run has state ``stopped`` and no children.
-        """
-        frame = {"cluster": self.cluster_name, "state_dir": str(self._state.root)}
+    def status(self) -> ClusterStatus:
+        """Return what runs; a cluster that does not run has state ``stopped`` and no children."""
+        status: ClusterStatus = {
+            "cluster": self.cluster_name,
+            "state": "stopped",
+            "state_dir": str(self._state.root),
+            "supervisor": None,
+            "services": {},
+            "children": [],
+        }
         try:
             running = request(self._state.supervisor_socket, {"op": "status"}, _STATUS_LIMIT_S)
         except SupervisorAbsent:
-            return {**frame, "state": "stopped", "supervisor": None, "services": {}, "children": []}
-        return {**frame, "state": "running", **running}
+            return status
+        return cast(ClusterStatus, {**status, "state": "running", **running})
 
     def child_pids(self) -> dict[str, list[int]]:
         """Return the process numbers by role: supervisor, frontends, store, ``model:<n>:<v>``."""
@@ -282,7 +305,7 @@ class LocalContainerManager(ContainerManager):
         if not self._cluster.isolated_environments:
             check_requirements(packages)
             return None, list(packages)
-        requirements = list(dict.fromkeys([*packages, *_listed_requirements(data)]))
+        requirements = list(dict.fromkeys([*packages, *listed_requirements(data)]))
         if not requirements:
             return None, []
         return build_environment(self._state.environments, framework, requirements), requirements
@@ -300,6 +323,10 @@ class LocalContainerManager(ContainerManager):
                     model.name, model.version, model.image,
                 )  # fmt: skip
         return services
+
+    def _declared_paths(self) -> set[Path]:
+        models = (self._saved_record() or {"models": []})["models"]
+        return {Path(entry["model"]["model_path"]) for entry in models}
 
     def _wait_until_ready(self, roles: Sequence[str]) -> None:
         host = reachable_host(self._cluster.host)
@@ -360,15 +387,6 @@ def _declare(name: str, version: str, input_type: str, bundle: Bundle) -> Declar
         isolated=bundle.isolated,
         model_path=bundle.path,
     )
-
-
-def _listed_requirements(data: Path) -> list[str]:
-    try:
-        lines = (data / REQUIREMENTS_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    stripped = (line.partition("#")[0].strip() for line in lines)
-    return [line for line in stripped if line]
 
 
 def _check_replicas(count: int) -> None:

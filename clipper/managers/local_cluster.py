@@ -27,6 +27,8 @@ _LAUNCH_LIMIT_S = 30.0
 _STOP_LIMIT_S = 4 * GRACE_S + 10.0  # four ranks drain one after the other
 _KILL_LIMIT_S = 10.0
 _EXIT_LIMIT_S = 5.0
+_DYING_LIMIT_S = 1.0
+"""How long a supervisor that was just killed may still hold its lock."""
 
 
 class AlreadyRunning(ClipperException):
@@ -40,7 +42,7 @@ def prepare(state: StateDir) -> None:
         AlreadyRunning: a supervisor lives.
     """
     state.create()
-    with locked(state.lock_file) as acquired:
+    with locked(state.lock_file, _DYING_LIMIT_S) as acquired:
         if not acquired:
             raise AlreadyRunning(f"A supervisor owns {state.root}.")
         sweep(state.children_file)
@@ -68,6 +70,10 @@ def launch(state: StateDir, plan: Mapping[str, Any]) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ContainerStartError("The supervisor did not start in time.") from error
+    except (KeyboardInterrupt, SystemExit):
+        # It may be in the background already; who interrupts a start wants nothing left of it.
+        end(state, graceful=False)
+        raise
     if result.returncode == LOCKED_STATUS:
         raise AlreadyRunning(f"A supervisor owns {state.root}.")
     if result.returncode != 0:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import clipper
+from clipper.artifacts import REQUIREMENTS_FILE
 from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
@@ -36,6 +37,16 @@ def check_requirements(requirements: Sequence[str]) -> None:
             "is missing here, or use LocalContainerManager(isolated_environments=True), which "
             "gives the model an environment of its own."
         )
+
+
+def listed_requirements(data: Path) -> list[str]:
+    """Return the requirement lines that a deployer saved with the model, without comments."""
+    try:
+        lines = (data / REQUIREMENTS_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    stripped = (line.partition("#")[0].strip() for line in lines)
+    return [line for line in stripped if line]
 
 
 def build_environment(

@@ -2,11 +2,12 @@
 
 ``<bundles>/<name>/<version>/<hash>/`` holds a copy of the model directory and ``bundle.json``; the
 link ``current`` beside it names the newest build. Builds replace the link atomically and leave
-earlier directories to the replicas that use them.
+earlier directories to the replicas that use them; `remove_old_builds` removes them after that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -17,13 +18,13 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from clipper.artifacts import MODULES_DIR
 from clipper.errors import ClipperException
 from clipper.managers.labels import create_model_container_label
-from clipper.managers.local_state import read_json
+from clipper.managers.local_state import locked, read_json
 
 BUNDLE_FILE = "bundle.json"
 
@@ -35,6 +36,7 @@ _FRAMEWORKS = {
 }
 """Stock image family → framework of ``clipper.container``."""
 
+_BUILD_LOCK_LIMIT_S = 10.0
 _WITHOUT_DATA = ("noop", "sum")
 _STOCK_NAME = re.compile(r"([a-z]+)(\d*)((?:-[a-z]+)*?)-container")
 _CLASS_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -109,10 +111,43 @@ def build_bundle(
             "isolated": python is not None,
         }
         (staging / BUNDLE_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
-        path = _publish(staging, home)
+        with locked(bundles / name / f".build-{version}", _BUILD_LOCK_LIMIT_S):
+            path = _publish(staging, home)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return _read_bundle(path)
+
+
+@contextlib.contextmanager
+def claim_version(bundles: Path, name: str, version: str) -> Iterator[None]:
+    """Let nobody else claim the version until the block ends.
+
+    Raises:
+        ClipperException: another client has claimed it, or it cannot be part of a path.
+    """
+    create_model_container_label(name, version)
+    (bundles / name).mkdir(parents=True, exist_ok=True)
+    with locked(bundles / name / f".deploy-{version}") as acquired:
+        if not acquired:
+            raise ClipperException(
+                f"Another client is deploying {name}:{version} at this moment. Wait until it is "
+                "done, or deploy under another version."
+            )
+        yield
+
+
+def remove_old_builds(bundles: Path, name: str, version: str, in_use: Collection[Path]) -> None:
+    """Remove the version's builds that are neither its current one nor in use."""
+    home = bundles / name / version
+    if not home.is_dir():
+        return
+    with locked(bundles / name / f".build-{version}", _BUILD_LOCK_LIMIT_S) as acquired:
+        if not acquired:
+            return
+        kept = {(home / "current").resolve(), *in_use}
+        for build in home.iterdir():
+            if not build.name.startswith(".") and not build.is_symlink() and build not in kept:
+                shutil.rmtree(build, ignore_errors=True)
 
 
 def find_bundle(bundles: Path, cluster_identifier: str, image: str) -> Bundle | None:

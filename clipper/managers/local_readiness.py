@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipper.errors import ContainerStartError
-from clipper.managers.local_policy import explain_exit
+from clipper.managers.local_notices import death_notice
 from clipper.managers.local_state import tail
 
 _DEATHS_ALLOWED = 1
@@ -43,7 +43,9 @@ def wait_until_ready(
         children = [row for row in status()["children"] if row["role"] in roles]
         for row in children:
             if row["restarts"] > _DEATHS_ALLOWED:
-                raise ContainerStartError(_death_notice(row))
+                raise ContainerStartError(
+                    f"While the cluster started, the {row['role']} {death_notice(row)}"
+                )
         if time.monotonic() > deadline:
             raise ContainerStartError(_late_notice(pending, children, deadline_s))
         time.sleep(0.05)
@@ -58,13 +60,6 @@ def _answers(host: str, port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _death_notice(row: dict[str, Any]) -> str:
-    return (
-        f"The {row['role']} {explain_exit(row['last_exit'])} while the cluster started. "
-        f"Last lines of {row['log']}:\n{tail(Path(row['log']))}"
-    )
 
 
 def _late_notice(

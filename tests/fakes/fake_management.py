@@ -20,7 +20,7 @@ import requests
 
 from clipper.admin.http import Reply
 from clipper.errors import ClipperException
-from clipper.managers.base import ClusterOptions, ContainerManager
+from clipper.managers.base import ClusterOptions, ClusterStatus, ContainerManager
 
 Json = dict[str, Any]
 
@@ -52,6 +52,11 @@ class FakeCluster:
         """Workers on which nothing ever becomes ready."""
         self.running = True
         self.failure: str | None = None
+        self.log = "loading"
+        """Last line of every container's log."""
+        self.claims: set[tuple[str, str]] = set()
+        """Versions that some client deploys now."""
+        self.probe_fails = False
         self.refusals: dict[str, str] = {}
         """Operation → text of the 400 that it answers."""
         self.apps: dict[str, Json] = {}
@@ -79,7 +84,7 @@ class FakeCluster:
         late = age_s < self.connect_after_s + self.ready_after_s
         if not registered or late or worker_id in self.slow_workers:
             return "connected"
-        return "ready"
+        return "probe-failed" if self.probe_fails else "ready"
 
     def container_objects(self) -> list[Json]:
         objects = []
@@ -320,6 +325,19 @@ class FakeManager(ContainerManager):
     def container_failure(self, name: str, version: str) -> str | None:
         return self.cluster.failure
 
+    def last_log_lines(self, name: str, version: str) -> str:
+        return f"Last lines of {name}_{version}.log:\n{self.cluster.log}"
+
+    @contextlib.contextmanager
+    def claim(self, name: str, version: str) -> Iterator[None]:
+        if (name, version) in self.cluster.claims:
+            raise ClipperException(f"Another client is deploying {name}:{version}")
+        self.cluster.claims.add((name, version))
+        try:
+            yield
+        finally:
+            self.cluster.claims.discard((name, version))
+
     def get_logs(self, logging_dir: str) -> list[str]:
         paths = []
         for name in ("query-frontend-0", "store-0", "model-m_1-0", "model-m_2-0"):
@@ -345,9 +363,15 @@ class FakeManager(ContainerManager):
     def delete_state(self) -> None:
         self.cluster.events.append("delete state")
 
-    def status(self) -> Json:
-        state = "running" if self.cluster.running else "stopped"
-        return {"state": state, "state_dir": "/", "services": {}, "children": []}
+    def status(self) -> ClusterStatus:
+        return {
+            "cluster": "fake",
+            "state": "running" if self.cluster.running else "stopped",
+            "state_dir": "/",
+            "supervisor": None,
+            "services": {},
+            "children": [],
+        }
 
     def get_admin_addr(self) -> str:
         return self.address

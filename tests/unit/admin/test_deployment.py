@@ -133,6 +133,48 @@ def test_container_that_never_connects_ends_in_time(
     assert cluster.containers == []
 
 
+def test_late_container_is_reported_with_its_log(
+    connection: ClipperConnection, cluster: FakeCluster
+) -> None:
+    cluster.connect_after_s = 1e9
+    cluster.log = "downloading weights: 3 %"
+    with pytest.raises(ClipperException, match="downloading weights: 3 %") as caught:
+        connection.deploy_model("m", "1", "doubles", "img", timeout_s=30)
+    assert "larger timeout_s" in caught.value.msg
+
+
+def test_failed_probe_ends_the_deployment_at_once(
+    connection: ClipperConnection, cluster: FakeCluster
+) -> None:
+    cluster.probe_fails = True
+    cluster.log = "KeyError: 'x'"
+    with pytest.raises(ContainerStartError, match=r"failed on its probe input.*\n.*KeyError: 'x'"):
+        connection.deploy_model("m", "1", "doubles", "img", probe_input=[1.0])
+    assert cluster.now_s < 5
+    assert (cluster.containers, cluster.models) == ([], {})
+
+
+def test_second_client_of_the_same_version_touches_nothing(
+    connection: ClipperConnection, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = cluster._add_model
+    refusals: list[str] = []
+
+    def deploy_meanwhile(body: dict[str, object]) -> str:
+        with pytest.raises(ClipperException) as caught:
+            connection.build_and_deploy_model("m", "1", "doubles", "/nowhere", "base")
+        refusals.append(caught.value.msg)
+        return write(body)
+
+    monkeypatch.setattr(cluster, "_add_model", deploy_meanwhile)
+    connection.deploy_model("m", "1", "doubles", "img")
+    assert refusals == ["Another client is deploying m:1"]
+    assert changes(cluster) == ["start m:1 x1", "add_model"]
+    assert "build" not in cluster.events
+    assert len(cluster.containers) == 1
+    assert cluster.claims == set()
+
+
 def test_version_that_is_not_ready_on_one_worker_is_undone(
     connection: ClipperConnection, cluster: FakeCluster
 ) -> None:

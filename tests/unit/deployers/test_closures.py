@@ -91,6 +91,18 @@ def test_offending_object_is_named(tmp_path: pathlib.Path) -> None:
         save_function(guarded, tmp_path)
 
 
+_GLOBAL_LOCK = threading.Lock()
+
+
+def _uses_it_inside(xs: list[object]) -> list[object]:
+    return [(_GLOBAL_LOCK, x) for x in xs]
+
+
+def test_offending_global_of_a_comprehension_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ClipperException, match=r"because of _GLOBAL_LOCK \(_thread.lock\)"):
+        save_function(_uses_it_inside, tmp_path)
+
+
 def test_what_is_no_function_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ClipperException, match="it is not a function"):
         save_function("path.py", tmp_path)  # type: ignore[arg-type]

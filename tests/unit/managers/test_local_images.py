@@ -10,8 +10,10 @@ from clipper.managers.local import LocalContainerManager
 from clipper.managers.local_images import (
     Bundle,
     build_bundle,
+    claim_version,
     find_bundle,
     framework_of,
+    remove_old_builds,
     resolve_image,
 )
 
@@ -83,6 +85,35 @@ def test_a_rebuild_replaces_and_leaves_the_old_directory(tmp_path: Path, data: P
         Path(first.path).name,
         Path(second.path).name,
     }
+
+
+def test_old_builds_go_unless_in_use(tmp_path: Path, data: Path) -> None:
+    bundles = tmp_path / "bundles"
+    builds = []
+    for content in (b"one", b"two", b"three"):
+        (data / "func.pkl").write_bytes(content)
+        builds.append(Path(build(bundles, data).path))
+    remove_old_builds(bundles, "m", "1", {builds[1]})
+    assert [path.is_dir() for path in builds] == [False, True, True]
+    remove_old_builds(bundles, "m", "1", set())
+    assert [path.is_dir() for path in builds] == [False, False, True]
+    assert find_bundle(bundles, "c", "c-m:1") is not None
+    remove_old_builds(bundles, "stock", "1", set())
+
+
+def test_one_client_at_a_time_deploys_a_version(tmp_path: Path) -> None:
+    with claim_version(tmp_path, "m", "1"):
+        with (
+            pytest.raises(ClipperException, match="deploying m:1 at this moment"),
+            claim_version(tmp_path, "m", "1"),
+        ):
+            pass
+        with claim_version(tmp_path, "m", "2"):
+            pass
+    with claim_version(tmp_path, "m", "1"):
+        pass
+    with pytest.raises(ClipperException, match="model name"), claim_version(tmp_path, "../m", "1"):
+        pass
 
 
 @pytest.mark.parametrize(

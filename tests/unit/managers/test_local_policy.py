@@ -87,4 +87,12 @@ def test_a_replica_that_now_runs_is_not_failing() -> None:
 def test_exit_statuses_in_words() -> None:
     assert explain_exit(1) == "exited with status 1"
     assert explain_exit(-9) == "was killed by signal 9"
-    assert "pkgs_to_install" in explain_exit(3)
+
+
+@pytest.mark.parametrize(
+    "line", ["ModuleNotFoundError: No module named 'x'", "ImportError: cannot import name 'y'"]
+)
+def test_status_three_means_a_missing_package_only_with_an_import_error(line: str) -> None:
+    assert "pkgs_to_install" in explain_exit(3, f"Traceback (most recent call last):\n{line}\n")
+    assert explain_exit(3, "the user's sys.exit(3)") == "exited with status 3"
+    assert explain_exit(1, line) == "exited with status 1"
