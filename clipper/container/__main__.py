@@ -26,6 +26,7 @@ from clipper.container.runtime import ContainerRuntime, RuntimeParts
 from clipper.container.settings import ContainerSettings
 from clipper.container.user_metrics import PROCESS_METRICS
 from clipper.errors import ClipperException
+from clipper.logs import setup_logging
 
 MISSING_PACKAGE = 3
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return MISSING_PACKAGE
     except Exception:
-        _log.exception("The model could not be loaded; this is not about missing packages")
+        _log.exception("The model could not be loaded")
         return 1
     _log.info("Loaded %s:%s", settings.model_name, settings.model_version)
     return ContainerRuntime(model, _parts(settings, options.framework)).run()
@@ -116,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _set_up_output() -> None:
     """Log to stderr, and show what user code prints at once, also where stdout is a pipe."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    setup_logging("container")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
 
