@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import signal
 import sys
@@ -15,12 +14,17 @@ from typer.core import TyperGroup
 import clipper
 from clipper.cli import apps, cluster, deploy, doctor, logs, models, queries
 from clipper.cli.context import DEFAULT_CLUSTER, ClusterChoice, Context, Mode
+from clipper.cli.global_options import configure_logging, repeat_on_commands
 from clipper.cli.output import Format, Output
 from clipper.errors import ClipperException
 
 
 class ReportingGroup(TyperGroup):
     """Turns expected failures into one sentence on stderr and exit code 1."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        repeat_on_commands(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; tracebacks only with ``-v`` or for a bug in Clipper."""
@@ -54,6 +58,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Serve predictions: run a cluster, deploy models, ask them.",
+    epilog="Example: clipper up",
 )
 cluster.add_commands(app)
 deploy.add_commands(app)
@@ -101,15 +106,7 @@ def global_options(
     context.choice = ClusterChoice(cluster_name, state_dir, mode)
     context.output = Output(output)
     context.verbose = verbose
-    _configure_logging(verbose)
-
-
-def _configure_logging(verbose: bool) -> None:
-    # What the client logs is shown as progress and as the final error; twice would confuse.
-    handler = logging.StreamHandler() if verbose else logging.NullHandler()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)-8s %(message)s", handlers=[handler]
-    )
+    configure_logging(verbose)
 
 
 def main() -> None:

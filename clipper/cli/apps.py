@@ -11,7 +11,7 @@ from clipper.cli import context
 from clipper.datatypes import OnDefault
 from clipper.errors import ClipperException
 
-group = typer.Typer(help="List, add, show and remove applications.")
+group = typer.Typer(help="List, add, show and remove applications.", epilog="Example: clipper apps")
 
 APP_COLUMNS = ("name", "input type", "SLO ms", "default", "models")
 
@@ -49,7 +49,7 @@ def app_rows(apps: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
     ]
 
 
-@group.command()
+@group.command(epilog="Example: clipper apps add my-app --input-type doubles --slo-ms 100")
 def add(
     ctx: typer.Context,
     name: Name,
@@ -88,7 +88,7 @@ def choose_slo_micros(slo_ms: float | None, slo_micros: int | None) -> int:
     return round((3000.0 if slo_ms is None else slo_ms) * 1000)
 
 
-@group.command()
+@group.command(epilog="Example: clipper apps rm my-app")
 def rm(ctx: typer.Context, name: Name) -> None:
     """Remove an application and its links."""
     session = context.of(ctx)
@@ -96,7 +96,7 @@ def rm(ctx: typer.Context, name: Name) -> None:
     session.output.done(f"Removed application {name}")
 
 
-@group.command()
+@group.command(epilog="Example: clipper apps show my-app")
 def show(ctx: typer.Context, name: Name) -> None:
     """Show one application."""
     session = context.of(ctx)

@@ -19,9 +19,9 @@ from clipper.managers.base import MANAGEMENT_PORT, QUERY_PORT, RPC_PORT
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
+    app.command(epilog="Example: clipper up --workers 2")(up)
+    app.command(epilog="Example: clipper down --purge")(down)
+    app.command(epilog="Example: clipper status -o json")(status)
 
 
 def up(

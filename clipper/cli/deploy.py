@@ -48,7 +48,7 @@ class Request:
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands."""
-    app.command()(deploy)
+    app.command(epilog="Example: clipper deploy model.py:predict --app sums --slo-ms 100")(deploy)
 
 
 def deploy(

@@ -27,7 +27,7 @@ _TAIL_LINES = 15
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands."""
-    app.command()(doctor)
+    app.command(epilog="Example: clipper doctor")(doctor)
 
 
 def doctor(ctx: typer.Context) -> None:

@@ -18,7 +18,7 @@ _PAUSE_S = 0.5
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands."""
-    app.command()(logs)
+    app.command(epilog="Example: clipper logs my-model:2 --follow")(logs)
 
 
 def logs(

@@ -13,7 +13,7 @@ from clipper.admin.readiness import connected_count, ready_count
 from clipper.cli import context
 from clipper.errors import ClipperException
 
-group = typer.Typer(help="List, show, switch and remove models.")
+group = typer.Typer(help="List, show, switch and remove models.", epilog="Example: clipper models")
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 
@@ -22,10 +22,10 @@ MODEL_COLUMNS = ("model", "version", "current", "input type", "running", "connec
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands outside the group."""
-    app.command()(link)
-    app.command()(unlink)
-    app.command()(scale)
-    app.command()(rollback)
+    app.command(epilog="Example: clipper link my-app my-model")(link)
+    app.command(epilog="Example: clipper unlink my-app my-model")(unlink)
+    app.command(epilog="Example: clipper scale my-model 3")(scale)
+    app.command(epilog="Example: clipper rollback my-model")(rollback)
 
 
 def model_summaries(
@@ -84,7 +84,7 @@ def list_models(ctx: typer.Context) -> None:
         session.output.table("Models", MODEL_COLUMNS, model_rows(summaries))
 
 
-@group.command()
+@group.command(epilog="Example: clipper models show my-model --version 2")
 def show(
     ctx: typer.Context,
     name: Name,
@@ -109,7 +109,7 @@ def show(
         session.output.table(title, ("property", "value"), list(found[0].items()))
 
 
-@group.command()
+@group.command(epilog="Example: clipper models rm my-model:1")
 def rm(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="What to remove.")],
@@ -127,7 +127,7 @@ def rm(
     session.output.done(f"Removed {', '.join(f'{name}:{v}' for v in chosen)}")
 
 
-@group.command()
+@group.command(epilog="Example: clipper models use my-model 2")
 def use(
     ctx: typer.Context,
     name: Name,
@@ -140,7 +140,7 @@ def use(
     _done_switching(session, connection, name, version)
 
 
-group.command("set-version", hidden=True)(use)
+group.command("set-version", hidden=True, epilog="Example: clipper models use my-model 2")(use)
 
 
 def link(

@@ -1,4 +1,8 @@
-"""Printing for people (tables) and for programs (JSON). Results to stdout, the rest to stderr."""
+"""Printing for people (tables) and for programs (JSON). Results to stdout, the rest to stderr.
+
+For programs, everything on stderr is JSON as well, one object a line: ``{"error": …}`` and
+``{"note": …}``. Only wrong usage of the command is told in words.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +68,13 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a remark to stderr."""
-        print(text, file=sys.stderr)
+        print(json.dumps({"note": text}) if self.is_json else text, file=sys.stderr)
 
     def error(self, text: str) -> None:
         """Print a failure to stderr."""
+        if self.is_json:
+            print(json.dumps({"error": text}), file=sys.stderr)
+            return
         console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
         console.print(f"[bold red]Error:[/bold red] {escape(text)}")
 
