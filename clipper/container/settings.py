@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from clipper.datatypes import InputType
 from clipper.errors import ClipperException
+from clipper.rpc.channel import host_port
 
 DEFAULT_METRICS_PORT = 1390
 
@@ -38,9 +39,8 @@ class ContainerSettings:
 
     @property
     def entry_address(self) -> str:
-        """The frontend as gRPC wants it: IPv6 addresses in brackets."""
-        host = f"[{self.host}]" if ":" in self.host and self.host[0] != "[" else self.host
-        return f"{host}:{self.port}"
+        """The frontend's address."""
+        return host_port(self.host, self.port)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ContainerSettings:

@@ -74,7 +74,6 @@ class ConfigFollower:
         self._lease_due = asyncio.Event()
         self._readiness = asyncio.Event()
         self._awaited: set[VersionedModelId] = set()
-        self.address = f"{settings.advertise_host}:{settings.rpc_port}"
         self.ready = False
         """The configuration was read once; stays true while the store is away."""
 
@@ -175,7 +174,7 @@ class ConfigFollower:
     async def _renew_once(self) -> None:
         try:
             await self._store.write_lease(self._lease(), self._settings.lease_ttl_s)
-            self._registry.set_workers(await self._store.read_leases(), self.address)
+            self._registry.set_workers(await self._store.read_leases())
             await self._remember_served()
             await self._fetch_epoch()
         except StoreUnavailable as error:
@@ -185,7 +184,7 @@ class ConfigFollower:
     def _lease(self) -> WorkerLease:
         return WorkerLease(
             worker_id=self._settings.worker_id,
-            rpc_address=self.address,
+            rpc_address=self._registry.address,
             applied_revision=self._snapshot.revision,
             epoch=self._processor.ids.epoch,
             replicas=tuple(self._record(replica) for replica in self._fleet.replicas()),

@@ -26,6 +26,7 @@ class WorkerRegistry:
 
     def __init__(self, worker_id: str, address: str, fleet: Fleet, store: ConfigStore) -> None:
         self.worker_id = worker_id
+        self.address = address
         self._fleet = fleet
         self._store = store
         self._workers = {worker_id: address}
@@ -66,10 +67,10 @@ class WorkerRegistry:
             ]
         )
 
-    def set_workers(self, leases: Sequence[WorkerLease], own_address: str) -> None:
+    def set_workers(self, leases: Sequence[WorkerLease]) -> None:
         """Take the live leases; containers are told when the list has changed."""
         workers = {lease.worker_id: lease.rpc_address for lease in leases}
-        workers[self.worker_id] = own_address
+        workers[self.worker_id] = self.address
         if workers == self._workers:
             return
         self._workers = workers

@@ -34,6 +34,7 @@ from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.processor import QueryIds, QueryProcessor
 from clipper.replicas.service import RpcServer, RpcSettings
+from clipper.rpc.channel import host_port
 from clipper.settings import HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
 
@@ -82,9 +83,8 @@ class Worker:
             store,
         )
         worker = settings.worker
-        self.registry = WorkerRegistry(
-            worker.worker_id, f"{worker.advertise_host}:{worker.rpc_port}", self.fleet, store
-        )
+        address = host_port(worker.advertise_host, worker.rpc_port)
+        self.registry = WorkerRegistry(worker.worker_id, address, self.fleet, store)
         self.follower = ConfigFollower(
             store, self.processor, self.fleet, self.cache, self.registry, worker, self.observer
         )

@@ -76,8 +76,8 @@ class Replica:
         self.state = ReplicaState.CONNECTED
         self.credits = 0
         self.holds_credits = True
-        self.outbox: asyncio.Queue[pb.FrontendMessage | None] = asyncio.Queue()
-        """What the stream's writer sends; None ends the stream."""
+        self.outbox: asyncio.Queue[pb.FrontendMessage] = asyncio.Queue()
+        """What the stream's writer sends."""
         self._listener = listener
         self._wire_type = codec.input_type_to_wire(input_type)
         self._last_batch_id = 0

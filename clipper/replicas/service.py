@@ -41,6 +41,7 @@ class RpcSettings(NamedTuple):
     host: str = "127.0.0.1"
     port: int = 7000
     token: str = ""
+    """What containers must show; empty: anything will do."""
     max_message_bytes: int = 64 << 20
     """Largest reply a container may send."""
 
@@ -106,7 +107,8 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
                 f"speaks version {channel.PROTOCOL_VERSION}: rebuild the container",
                 retryable=False,
             )
-        if not hmac.compare_digest(register.token.encode(), self._settings.token.encode()):
+        token = self._settings.token.encode()
+        if token and not hmac.compare_digest(register.token.encode(), token):
             raise Refusal("wrong token: set CLIPPER_TOKEN to the cluster's", retryable=False)
         for field in ("model_name", "model_version", "instance_id"):
             _check_name(field, getattr(register, field))
@@ -127,11 +129,14 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
             max_message_bytes=self._settings.max_message_bytes,
             worker_list=self._registry.workers(),
         )
-        await context.write(pb.FrontendMessage(registered=registered))
+        # No pause between this list of workers and joining those that hear of changes to it.
+        replica.outbox.put_nowait(pb.FrontendMessage(registered=registered))
         writer = asyncio.create_task(self._write(replica, context))
+        reader = asyncio.current_task()
+        writer.add_done_callback(lambda _: reader.cancel() if reader and _failure(writer) else None)
         reason = "the stream broke"
-        self._registry.replica_joined(replica)
         try:
+            self._registry.replica_joined(replica)
             while (message := await context.read()) is not _EOF:
                 replica.receive(message)
             reason = "the container closed the stream"
@@ -141,7 +146,16 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
         except asyncio.CancelledError:
             # grpc.aio cancels the handler when the peer or the server goes away.
             reason = "the connection was lost"
-            raise
+            if not (failure := _failure(writer)):
+                raise
+            # Returning ends the stream, and the container dials again.
+            reason = f"nothing can be sent: {failure}"
+            log.error(
+                "replica %s #%s: writing failed",
+                replica.model,
+                replica.replica_id,
+                exc_info=failure,
+            )
         finally:
             writer.cancel()
             self._registry.replica_left(replica, reason)
@@ -150,13 +164,16 @@ class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
     async def _write(replica: Replica, context: Any) -> None:
         while True:
             message = await replica.outbox.get()
-            if message is None:
-                return
             try:
                 await context.write(message)
             except (asyncio.InvalidStateError, grpc.RpcError):
                 # The stream is ending; the reading side notices and cleans up.
                 return
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what ended a task that should have gone on."""
+    return None if not task.done() or task.cancelled() else task.exception()
 
 
 def _check_name(field: str, value: str) -> None:
@@ -185,7 +202,7 @@ class RpcServer:
         Raises:
             OSError: the port is taken.
         """
-        address = f"{self._settings.host}:{self._settings.port}"
+        address = channel.host_port(self._settings.host, self._settings.port)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:

@@ -19,6 +19,11 @@ _KEEPALIVE_TIMEOUT_MS = 1500
 ChannelOptions = list[tuple[str, int]]
 
 
+def host_port(host: str, port: int) -> str:
+    """Return an address as gRPC wants it: IPv6 hosts in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 def server_options(max_message_bytes: int) -> ChannelOptions:
     """Options of a frontend worker's gRPC server.
 

@@ -56,8 +56,8 @@ def test_containers_hear_of_new_workers_once_and_always_of_this_one() -> None:
     bench = Bench()
     container = bench.serve()
     for _ in range(2):
-        bench.registry.set_workers([lease("qf-1", "there:7001")], "here:7000")
-    bench.registry.set_workers([], "here:7000")
+        bench.registry.set_workers([lease("qf-1", "there:7001")])
+    bench.registry.set_workers([])
 
     both = {"qf-0": "here:7000", "qf-1": "there:7001"}
     assert lists_of(container) == [both, {"qf-0": "here:7000"}]

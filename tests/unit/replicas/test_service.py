@@ -78,11 +78,13 @@ def register(**changes: object) -> pb.ContainerMessage:
     return pb.ContainerMessage(register=pb.Register(**fields))  # type: ignore[arg-type]
 
 
-def connect(registry: Registry, *messages: object) -> tuple[asyncio.Task[None], Context]:
-    context = Context()
+def connect(
+    registry: Registry, *messages: object, token: str = "secret", context: Context | None = None
+) -> tuple[asyncio.Task[None], Context]:
+    context = context or Context()
     for message in messages:
         context.incoming.put_nowait(message)
-    service = ModelContainerService(registry, RpcSettings(token="secret"))
+    service = ModelContainerService(registry, RpcSettings(token=token))
     return asyncio.create_task(service.Connect(None, context)), context  # type: ignore[arg-type]
 
 
@@ -113,6 +115,50 @@ async def test_who_is_refused_is_told_why(message: object, reason: str, retryabl
     assert reason in answer.refused.reason
     assert answer.refused.retryable is retryable
     assert registry.joined == []
+
+
+async def test_without_a_token_of_its_own_a_frontend_takes_any() -> None:
+    registry = Registry()
+    task, _ = connect(registry, register(token="left over"), EOF, token="")
+    await task
+
+    assert len(registry.joined) == 1
+
+
+async def test_no_change_of_the_workers_is_missed_while_registering() -> None:
+    registry = Registry()
+
+    class Slow(Context):
+        async def write(self, message: pb.FrontendMessage) -> None:
+            await super().write(message)
+            for replica in registry.joined:
+                if len(self.written) == 1:
+                    replica.send_workers(pb.WorkerList())
+            await asyncio.sleep(0)
+
+    task, context = connect(registry, register(), context=Slow())
+    async with asyncio.timeout(5):
+        while len(context.written) < 2:  # noqa: ASYNC110 - a list has no events
+            await asyncio.sleep(0)
+    context.incoming.put_nowait(EOF)
+    await task
+
+    kinds = [message.WhichOneof("message") for message in context.written]
+    assert kinds == ["registered", "worker_list"]
+
+
+async def test_a_stream_that_cannot_be_written_to_ends() -> None:
+    class Broken(Context):
+        async def write(self, message: pb.FrontendMessage) -> None:
+            raise ValueError("no such thing can be encoded")
+
+    registry = Registry()
+    task, _ = connect(registry, register(), context=Broken())
+    async with asyncio.timeout(5):
+        await task
+
+    [reason] = registry.reasons
+    assert "no such thing can be encoded" in reason
 
 
 async def test_the_registry_can_refuse() -> None:
