@@ -1,8 +1,8 @@
 """Entry points of the server processes: ``python -m clipper.daemon COMMAND --help``.
 
 ``query-frontend`` supervises workers, each a ``query-frontend-worker``; ``management-frontend``
-and ``store`` are single processes. The command line is the only source of settings, but for
-CLIPPER_TOKEN, which must not show in process lists.
+and ``store`` are single processes. The command line is the only source of settings, but for what
+must not show in process lists: CLIPPER_TOKEN, and CLIPPER_REDIS_URL where it holds a password.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _store_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--redis-url", help="redis://host:port/0 or unix:///path; wins over these:")
+    parser.add_argument(
+        "--redis-url",
+        help="redis://host:port/0 or unix:///path (default: CLIPPER_REDIS_URL); wins over these:",
+    )
     parser.add_argument("--redis_ip", "--redis-ip", default="localhost")
     parser.add_argument("--redis_port", "--redis-port", type=int, default=6379)
     parser.add_argument("--cluster-name", default="default-cluster")
@@ -93,7 +96,11 @@ def _not_negative(text: str) -> int:
 
 def redis_url(arguments: argparse.Namespace) -> str:
     """Return the store's address from the command line."""
-    return arguments.redis_url or f"redis://{arguments.redis_ip}:{arguments.redis_port}/0"
+    url = arguments.redis_url or os.environ.get("CLIPPER_REDIS_URL")
+    if url:
+        return str(url)
+    host = arguments.redis_ip
+    return f"redis://{f'[{host}]' if ':' in host else host}:{arguments.redis_port}/0"
 
 
 def query_settings(arguments: argparse.Namespace, index: int) -> QueryFrontendSettings:

@@ -374,8 +374,10 @@ async def limit_user(
     """Make a user with a password and return the store's address for it."""
     admin = redis.asyncio.Redis(unix_socket_path=str(embedded_server.socket_path))
 
+    keys = ("~clipper:test:*", "&clipper:test:*")
+
     async def limit(*rules: str) -> str:
-        await admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", *rules)
+        await admin.execute_command("ACL", "SETUSER", "app", "on", ">secret", *keys, *rules)
         return f"unix://app:secret@{embedded_server.socket_path}"
 
     yield limit
