@@ -8,6 +8,7 @@ Only the event loop's thread may call it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Generic, NamedTuple, TypeVar
 
 from clipper.datatypes import Output
@@ -100,11 +101,13 @@ class PredictionCache(Generic[Leader]):
             self._evict_one()
         self._insert(_Entry(key, output, size_bytes))
 
-    def drop_generation(self, generation: int) -> None:
-        """Remove everything of one registration of a model version."""
-        for key in [key for key in self._entries if key.generation == generation]:
+    def drop_generations(self, generations: Collection[int]) -> None:
+        """Remove everything of these registrations of model versions, in one sweep."""
+        if not generations:
+            return
+        for key in [key for key in self._entries if key.generation in generations]:
             self._remove(self._entries[key])
-        for key in [key for key in self._leaders if key.generation == generation]:
+        for key in [key for key in self._leaders if key.generation in generations]:
             del self._leaders[key]
 
     def _insert(self, entry: _Entry) -> None:

@@ -137,8 +137,8 @@ class ConfigFollower:
         applications = self._processor.applications
         removed = set(applications.names()) - set(snapshot.applications)
         changed = applications.apply(snapshot)
-        for record in self._fleet.apply(snapshot, applications.tightest_slo_s):
-            self._cache.drop_generation(record.generation)
+        gone = self._fleet.apply(snapshot, applications.tightest_slo_s)
+        self._cache.drop_generations({record.generation for record in gone})
         self._processor.apply(snapshot)
         for name in removed:
             self._observer.application_removed(name)

@@ -8,6 +8,7 @@ from clipper.batching.ports import BatchResult
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import VersionedModelId
 from clipper.metrics import ApplicationMetrics, FrontendMetrics, ModelMetrics
+from clipper.query.applications import Applications
 from clipper.query.fleet import Fleet
 from clipper.query.query import Query
 
@@ -30,8 +31,9 @@ class ModelObserver:
 class WorkerObserver:
     """Every observer that the worker's components ask for, on one `FrontendMetrics`."""
 
-    def __init__(self, metrics: FrontendMetrics) -> None:
+    def __init__(self, metrics: FrontendMetrics, in_force: Applications) -> None:
         self._metrics = metrics
+        self._in_force = in_force
         self._applications: dict[str, ApplicationMetrics] = {}
         self._models: dict[VersionedModelId, ModelMetrics] = {}
         self._capped: dict[VersionedModelId, set[int]] = {}
@@ -56,6 +58,9 @@ class WorkerObserver:
         name = query.application.name
         application = self._applications.get(name)
         if application is None:
+            if self._in_force.get(name) is None:
+                # Deleted while the query was on its way: it must not come back as a metric.
+                return
             application = self._applications[name] = self._metrics.application(name)
         if query.reason is None:
             application.answered(latency_s)

@@ -58,10 +58,10 @@ class Worker:
         clock = LoopClock(asyncio.get_running_loop())
         self.settings = settings
         self.store = store
-        self.observer = WorkerObserver(metrics)
+        self.applications = Applications()
+        self.observer = WorkerObserver(metrics, self.applications)
         self.metrics = metrics
         self.cache: PredictionCache[PredictTask] = PredictionCache(settings.query.cache_size_bytes)
-        self.applications = Applications()
         self.fleet = Fleet(
             clock,
             DispatchSettings(max_batch_bytes=settings.query.max_batch_bytes),

@@ -123,10 +123,6 @@ class ModelMetrics:
         """Show how many queries wait."""
         self._gauge(families.QUEUE_LENGTH).set(length)
 
-    def follow_queue_length(self, read: Callable[[], int]) -> None:
-        """Show what ``read`` returns whenever somebody looks, at no cost to the hot path."""
-        self._gauge(families.QUEUE_LENGTH).follow(read)
-
     def replicas(self, state: str, count: int) -> None:
         """Show how many replicas are in ``state``."""
         self._gauge(families.REPLICAS, state).set(count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 TICK_S = 5.0
 _WINDOWS_MIN = (1, 5, 15)
@@ -29,27 +29,16 @@ class Counter:
 
 
 class Gauge:
-    """A number that is set, or read from its owner when somebody looks."""
+    """A number that is set."""
 
-    __slots__ = ("_read", "_value")
+    __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self._value: float = 0
-        self._read: Callable[[], float] | None = None
-
-    @property
-    def value(self) -> float:
-        """The number now."""
-        return self._value if self._read is None else self._read()
+        self.value: float = 0
 
     def set(self, value: float) -> None:
         """Show ``value`` from now on."""
-        self._value = value
-        self._read = None
-
-    def follow(self, read: Callable[[], float]) -> None:
-        """Show what ``read`` returns; it must be cheap and must not raise."""
-        self._read = read
+        self.value = value
 
 
 class Histogram:

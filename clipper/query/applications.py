@@ -6,6 +6,7 @@ current version is what the operator wants, the serving version is what gets the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 from clipper.datatypes import DefaultReason, Output
@@ -64,6 +65,7 @@ class Applications:
     def __init__(self) -> None:
         self._by_name: dict[str, Application] = {}
         self._versions: dict[str, set[str]] = {}
+        self._tightest_slo_s: dict[str, float] = {}
 
     def get(self, name: str) -> Application | None:
         """Return an application by name."""
@@ -93,11 +95,13 @@ class Applications:
         versions: dict[str, set[str]] = {}
         for model in snapshot.models:
             versions.setdefault(model.name, set()).add(model.version)
-        self._by_name, self._versions = table, versions
+        tightest: dict[str, float] = {}
+        for application in table.values():
+            for linked in application.links:
+                tightest[linked] = min(application.slo_s, tightest.get(linked, math.inf))
+        self._by_name, self._versions, self._tightest_slo_s = table, versions, tightest
         return changed
 
     def tightest_slo_s(self, model_name: str) -> float | None:
         """Return the smallest latency objective among the applications linked to a model."""
-        return min(
-            (app.slo_s for app in self._by_name.values() if model_name in app.links), default=None
-        )
+        return self._tightest_slo_s.get(model_name)

@@ -21,6 +21,7 @@ from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.clock import Clock
 from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.errors import InvalidRequest
 from clipper.replicas.replica import BatchReply, Replica, ReplicaState
 from clipper.store.base import ConfigSnapshot, ModelRecord
 
@@ -264,7 +265,12 @@ class Fleet:
             # A container that several frontends share gives a credit when asked.
             replica.send_demand(1, _PROBE_BUDGET_S)
             return
-        probe = self._encode_probe(served.record)
+        try:
+            probe = self._encode_probe(served.record)
+        except InvalidRequest as fault:
+            # Another version may have written it; only this model must suffer.
+            self._refuse(replica, f"the probe input cannot be read: {fault}")
+            return
         served.probes[replica] = replica.send_batch(
             [probe], [_PROBE_BUDGET_S], served.record.generation, None, probe=True
         )
@@ -273,16 +279,14 @@ class Fleet:
         if replica.state is ReplicaState.DRAINING:
             return
         if reply.errors:
-            replica.state = ReplicaState.PROBE_FAILED
-            log.error(
-                "replica %s #%s failed on the probe input, it gets no queries: %s",
-                replica.model,
-                replica.replica_id,
-                reply.errors[0],
-            )
-            self._on_change()
+            self._refuse(replica, f"it failed on the probe input: {reply.errors[0]}")
         else:
             self._attach(served, replica)
+
+    def _refuse(self, replica: Replica, reason: str) -> None:
+        replica.state = ReplicaState.PROBE_FAILED
+        log.error("replica %s #%s gets no queries: %s", replica.model, replica.replica_id, reason)
+        self._on_change()
 
     def _attach(self, served: ServedModel, replica: Replica) -> None:
         dispatcher = Dispatcher(

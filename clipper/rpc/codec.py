@@ -103,19 +103,6 @@ def split_inputs(input_type: InputType, data: bytes, sizes: Sequence[int]) -> In
     return InputBatch(split_outputs(data, sizes))
 
 
-def pack_outputs(outputs: Sequence[str | bytes]) -> tuple[bytes, list[int]]:
-    """Return all outputs as UTF-8 in one buffer, and the size of each in bytes.
-
-    Raises:
-        WireFault: a text has no UTF-8 form (it holds lone surrogates).
-    """
-    try:
-        encoded = [o.encode() if isinstance(o, str) else o for o in outputs]
-    except UnicodeEncodeError as error:
-        raise WireFault(f"Output is not text: {error}") from error
-    return b"".join(encoded), list(map(len, encoded))
-
-
 def split_outputs(data: bytes, sizes: Sequence[int]) -> list[bytes]:
     """Return the values that ``data`` holds, one after the other.
 

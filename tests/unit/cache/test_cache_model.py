@@ -71,7 +71,7 @@ class CacheModel(RuleBasedStateMachine):
 
     @rule(generation=st.integers(1, 3))
     def drop(self, generation: int) -> None:
-        self.cache.drop_generation(generation)
+        self.cache.drop_generations({generation})
         for known in (self.truth, self.flying):
             for key in [key for key in known if key.generation == generation]:
                 del known[key]  # type: ignore[attr-defined]

@@ -197,7 +197,7 @@ def test_dropping_a_registration_takes_its_outputs_and_computations_only() -> No
         cache.complete(key("b", generation, "app"), "leader", output("1"))
         cache.begin(key("c", generation), "leader")
 
-    cache.drop_generation(1)
+    cache.drop_generations({1})
 
     assert {known.generation for known in cache._entries} == {2}
     assert cache.leader(key("c", 1)) is None

@@ -9,7 +9,7 @@ import pytest
 
 from clipper.metrics.distribution import mean, percentile, std_dev
 from clipper.metrics.families import LATENCY_BOUNDS_S, SLACK_BOUNDS_S
-from clipper.metrics.instruments import Gauge, Histogram, Meter
+from clipper.metrics.instruments import Histogram, Meter
 from clipper.metrics.registry import Family, MetricRegistry
 from clipper.metrics.snapshot import HistogramValue, Kind
 
@@ -128,15 +128,6 @@ def test_overdue_ticks_decay_as_far_as_ticks_on_time() -> None:
         on_time.tick(second)
     late.tick(21.0)
     assert late.rates == pytest.approx(on_time.rates)
-
-
-def test_a_gauge_follows_its_owner_until_it_is_set() -> None:
-    gauge, queue = Gauge(), [1, 2]
-    gauge.follow(lambda: len(queue))
-    queue.append(3)
-    assert gauge.value == 3
-    gauge.set(7)
-    assert gauge.value == 7
 
 
 def test_a_registry_refuses_contradictions() -> None:

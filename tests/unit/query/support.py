@@ -191,8 +191,8 @@ class Bench:
             serving_versions={**old.serving_versions, **(serving or {})},
         )
         self.applications.apply(self.config)
-        for record in self.fleet.apply(self.config, self.applications.tightest_slo_s):
-            self.cache.drop_generation(record.generation)
+        gone = self.fleet.apply(self.config, self.applications.tightest_slo_s)
+        self.cache.drop_generations({record.generation for record in gone})
         self.processor.apply(self.config)
 
     def app_record(

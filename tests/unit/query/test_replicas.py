@@ -151,6 +151,17 @@ def test_a_replica_that_fails_its_probe_gets_no_queries(caplog: pytest.LogCaptur
     assert "ImportError: scipy" in caplog.text
 
 
+def test_a_probe_that_cannot_be_read_spoils_only_its_own_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    container = bench.serve(model={"probe_input": "{"})
+
+    assert container.replica.state is ReplicaState.PROBE_FAILED
+    assert container.batches == []
+    assert "the probe input cannot be read" in caplog.text
+
+
 def test_a_registration_with_a_mended_probe_tries_the_replica_again() -> None:
     bench = Bench()
     container = bench.serve(model={"probe_input": '"hello"'})
