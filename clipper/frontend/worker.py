@@ -171,6 +171,10 @@ async def run_worker(
         store: where the configuration is; stays open.
         hub_socket: of the supervisor's metrics hub; None: this worker shows its own metrics.
         listen_fd: the listening HTTP socket to use; None: bind the shared port.
+
+    Raises:
+        ExceptionGroup: the configuration can be followed no more, for a reason that is a fault of
+            ours; a fresh process may do better. What was in flight is answered.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -195,6 +199,8 @@ async def run_worker(
     server = _http_server(worker, hub)
     serving = asyncio.create_task(server.serve([_listener(settings.http, listen_fd)]))
     await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if following.done() and not following.cancelled():
+        log.error("the configuration is followed no more", exc_info=following.exception())
     log.info("stopping: draining what is in flight")
     worker.stopping = True
     server.should_exit = True
@@ -202,12 +208,12 @@ async def run_worker(
     for task in (stopped, collecting):
         task.cancel()
     await worker.leave()
-    if following.done():
-        following.result()
     following.cancel()
     with contextlib.suppress(StoreUnavailable):
         await store.delete_lease(settings.worker.worker_id)
     await hub.stop()
+    if following.done():
+        following.result()
 
 
 def _http_server(worker: Worker, hub: MetricsHubClient) -> _Server:

@@ -13,7 +13,6 @@ from collections.abc import Collection, Sequence
 
 from clipper.datatypes import (
     ADAPTIVE_BATCH_SIZE,
-    DEFAULT_POLICY,
     InputType,
     OnDefault,
     VersionedModelId,
@@ -21,9 +20,9 @@ from clipper.datatypes import (
 from clipper.errors import InvalidRequest
 from clipper.management.probe import check_probe_input
 from clipper.management.schemas import AddApp, AddModel, AppName, ModelLinks, ModelVersion
+from clipper.selection.catalog import policy_names
 from clipper.store.base import ApplicationRecord, Change, ConfigSnapshot, ModelRecord
 
-POLICIES = (DEFAULT_POLICY,)
 BATCH_POLICIES = ("aimd", "quantile", "fixed")
 _FORBIDDEN = (",", ":")
 
@@ -64,7 +63,7 @@ def application_record(request: AddApp) -> ApplicationRecord:
         input_type=_input_type(request.input_type),
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
-        policy=_one_of("policy", request.policy, POLICIES),
+        policy=_one_of("policy", request.policy, policy_names()),
         on_default=OnDefault(_one_of("on_default", request.on_default, tuple(OnDefault))),
         isolate_cache=bool(request.isolate_cache),
     )

@@ -46,6 +46,11 @@ class UnknownPolicy(SelectionPolicy):
         raise InvalidRequest(f"{self.name} is an invalid  selection_policy.")
 
 
+def policy_names() -> tuple[str, ...]:
+    """Return the names that applications can be registered with, the default one first."""
+    return tuple(_POLICIES)
+
+
 def make_policy(name: str) -> SelectionPolicy:
     """Return the policy of that name; one that refuses every query when there is none."""
     policy = _POLICIES.get(name)
