@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Collection, Sequence
 
+from clipper.batching.catalog import FIXED, batch_policy_names
 from clipper.datatypes import (
     ADAPTIVE_BATCH_SIZE,
     InputType,
@@ -23,7 +24,6 @@ from clipper.management.schemas import AddApp, AddModel, AppName, ModelLinks, Mo
 from clipper.selection.catalog import policy_names
 from clipper.store.base import ApplicationRecord, Change, ConfigSnapshot, ModelRecord
 
-BATCH_POLICIES = ("aimd", "quantile", "fixed")
 _FORBIDDEN = (",", ":")
 
 
@@ -192,8 +192,8 @@ def _check_model_names(request: AddModel) -> None:
 
 
 def _batch_policy(request: AddModel) -> str:
-    policy = _one_of("batch_policy", request.batch_policy, BATCH_POLICIES)
-    if policy == "fixed" and request.batch_size == ADAPTIVE_BATCH_SIZE:
+    policy = _one_of("batch_policy", request.batch_policy, batch_policy_names())
+    if policy == FIXED and request.batch_size == ADAPTIVE_BATCH_SIZE:
         raise InvalidRequest("batch_policy 'fixed' needs a batch_size greater than 0")
     return policy
 

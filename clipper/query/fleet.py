@@ -10,13 +10,10 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from clipper.batching.aimd import AimdPolicy
+from clipper.batching.catalog import make_batch_policy
 from clipper.batching.dispatcher import Dispatcher
-from clipper.batching.fixed import FixedPolicy
 from clipper.batching.lane import DispatcherLane
-from clipper.batching.policy import BatchSizePolicy
 from clipper.batching.ports import DispatchObserver, DispatchSettings, TaskSink
-from clipper.batching.quantile import QuantilePolicy
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.clock import Clock
@@ -38,15 +35,6 @@ class FleetObserver(Protocol):
 
     def model_removed(self, model: VersionedModelId) -> None:
         """A version is no longer registered."""
-
-
-def make_batch_policy(record: ModelRecord) -> BatchSizePolicy:
-    """Return a fresh controller for one replica of the version."""
-    if record.batch_size > 0:
-        return FixedPolicy(record.batch_size)
-    if record.batch_policy == "quantile":
-        return QuantilePolicy()
-    return AimdPolicy()
 
 
 class ServedModel:
@@ -289,9 +277,9 @@ class Fleet:
         self._on_change()
 
     def _attach(self, served: ServedModel, replica: Replica) -> None:
-        dispatcher = Dispatcher(
-            replica, served.queue, make_batch_policy(served.record), served.lane
-        )
+        record = served.record
+        policy = make_batch_policy(record.batch_policy, record.batch_size)
+        dispatcher = Dispatcher(replica, served.queue, policy, served.lane)
         served.dispatchers[replica] = dispatcher
         served.lane.dispatchers.append(dispatcher)
         replica.state = ReplicaState.READY

@@ -3,7 +3,10 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 
+from clipper.batching.aimd import AimdPolicy
+from clipper.batching.catalog import batch_policy_names, make_batch_policy
 from clipper.batching.fixed import FixedPolicy
 from clipper.batching.latency import LatencyModel, TransferFloor
 from clipper.batching.policy import BatchObservation
@@ -93,3 +96,26 @@ def test_transfer_floor_knows_that_much_smaller_batches_say_nothing() -> None:
 
     assert floor.observe_s(1000, 0.02) == 0.02
     assert floor.observe_s(600, 0.05) == 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "kind", "cap"),
+    [
+        ("aimd", -1, AimdPolicy, 1),
+        ("quantile", -1, QuantilePolicy, 1),
+        ("quantile", 7, FixedPolicy, 7),
+        ("fixed", 1, FixedPolicy, 1),
+        ("from-the-future", -1, AimdPolicy, 1),
+    ],
+)
+def test_the_policy_that_a_version_is_registered_with(
+    name: str, batch_size: int, kind: type, cap: int
+) -> None:
+    policy = make_batch_policy(name, batch_size)
+
+    assert type(policy) is kind
+    assert policy.cap == cap
+
+
+def test_every_name_that_can_be_registered_makes_a_policy() -> None:
+    assert batch_policy_names() == ("aimd", "quantile", "fixed")
