@@ -274,6 +274,7 @@ def test_output_that_is_not_text(app: Cluster, dial: Dial) -> None:
         container.send(batch_reply=reply_with(batch, [next(outputs) for _ in batch.sizes]))
 
     with dial(behaviour=strange):
+        eventually(lambda: states(app) == ["ready"], "it serves")
         for number in range(len(texts)):
             answer = app.predict("app", input=[float(number)])
             assert answer["default"] is False
@@ -287,8 +288,10 @@ def test_endless_error_messages_are_cut(app: Cluster, dial: Dial) -> None:
         container.send(batch_reply=reply)
 
     with dial(behaviour=failing):
+        eventually(lambda: states(app) == ["ready"], "it serves")
         answer = app.predict("app", input=[1.0])
         assert answer["default"] is True
+        assert "<b>eee" in answer["default_explanation"]
         assert len(answer["default_explanation"]) < 10_000
 
 
