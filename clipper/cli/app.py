@@ -36,21 +36,37 @@ class ReportingGroup(TyperGroup):
                 raise
             context.output.error(explain(error))
             raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            context = ctx.obj if isinstance(ctx.obj, Context) else Context()
+            context.output.note("Interrupted: what this command had begun is undone")
+            raise typer.Exit(128 + signal.SIGINT) from None
 
 
-_REFUSAL = re.compile(r"Received error status code: 4\d\d and message: ")
+_REFUSAL = re.compile(r"Received error status code: (\d)\d\d and message: ")
+_UNKNOWN_OR_TAKEN = re.compile(r"exist|\blinked\b")
+_EXISTING_CLUSTER = re.compile(r"(Cluster \S+) cannot be started because it already exists\.")
+_NO_SUCH_MODEL = re.compile(r"No versions of model|non-registered model")
 
 
 def explain(error: Exception) -> str:
-    """Return the failure and the next step."""
+    """Return the failure and the next step, in terms of the command."""
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         url = error.request.url if error.request is not None else "a frontend"
         return f"{url} cannot be reached. Run `clipper doctor` to find out why"
     text = str(error)
+    if existing := _EXISTING_CLUSTER.match(text):
+        return f"{existing[1]} runs already. `clipper status` shows it, `clipper down` stops it"
+    if _NO_SUCH_MODEL.search(text):
+        return f"{text}. `clipper models` lists what there is"
     refusal = _REFUSAL.match(text)
     if refusal is None:
         return text
-    return f"{text[refusal.end() :].rstrip('.')}. `clipper status` shows what there is"
+    reason = text[refusal.end() :].strip()
+    if refusal[1] == "5":
+        return f"{reason} `clipper doctor` looks for the cause"
+    if not _UNKNOWN_OR_TAKEN.search(reason):
+        return reason
+    return f"{reason.rstrip('.')}. `clipper status` shows what there is"
 
 
 app = typer.Typer(

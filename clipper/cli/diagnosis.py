@@ -9,6 +9,9 @@ from typing import Any
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
 from clipper.deployers.base_image import SUPPORTED_MINORS
 
+_STORE = "The configuration store"
+"""How a frontend begins to say that it cannot reach the store."""
+
 
 @dataclasses.dataclass(slots=True)
 class Facts:
@@ -19,8 +22,10 @@ class Facts:
     missing_packages: tuple[str, ...]
     state_dir: str
     state_dir_writable: bool
-    running: bool
+    running: bool = False
     """Whether the supervisor answers."""
+    silent_supervisor: str = ""
+    """What is wrong with a supervisor that lives but does not answer."""
     children: Sequence[Mapping[str, Any]] = ()
     services: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Role → processes that should run."""
@@ -54,7 +59,10 @@ class Finding:
 
 def examine(facts: Facts) -> list[Finding]:
     """Return what is well and what is not, in the order in which to mend it."""
-    checks = _HOST_CHECKS + (_CLUSTER_CHECKS if facts.running else _STOPPED_CHECKS)
+    if facts.silent_supervisor:
+        checks = (*_HOST_CHECKS, _silent)
+    else:
+        checks = _HOST_CHECKS + (_CLUSTER_CHECKS if facts.running else _STOPPED_CHECKS)
     return [finding for check in checks for finding in check(facts)]
 
 
@@ -76,6 +84,8 @@ def _packages(facts: Facts) -> Iterator[Finding]:
 
 
 def _state_dir(facts: Facts) -> Iterator[Finding]:
+    if facts.silent_supervisor:
+        return  # only the supervisor knows it for certain
     if facts.state_dir_writable:
         yield Finding("state directory", facts.state_dir)
     else:
@@ -98,6 +108,14 @@ def _ports(facts: Facts) -> Iterator[Finding]:
 
 def _stopped(facts: Facts) -> Iterator[Finding]:
     yield Finding("supervisor", f"cluster {facts.cluster} is not running", "Run `clipper up`")
+
+
+def _silent(facts: Facts) -> Iterator[Finding]:
+    yield Finding(
+        "supervisor",
+        facts.silent_supervisor,
+        "If it stays so, start the cluster anew: clipper down --now, then clipper up",
+    )
 
 
 def _processes(facts: Facts) -> Iterator[Finding]:
@@ -129,7 +147,12 @@ def _restarts(facts: Facts) -> Iterator[Finding]:
 def _frontends(facts: Facts) -> Iterator[Finding]:
     for name, failure in facts.unreachable.items():
         log = "query-frontend" if name.startswith("query") else "management-frontend"
-        yield Finding("frontends", f"{name}: {failure}", f"Read its log: clipper logs {log}")
+        step = f"Read its log: clipper logs {log}"
+        if _STORE in failure:
+            step = (
+                "Read the store's log: clipper logs store. If it stays so: clipper down, clipper up"
+            )
+        yield Finding("frontends", f"{name}: {failure}", step)
     if not facts.unreachable:
         yield Finding("frontends", "both frontends are ready")
 

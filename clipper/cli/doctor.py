@@ -53,19 +53,15 @@ def _print(session: context.Context, finding: Finding) -> None:
 def gather(session: context.Context) -> Facts:
     """Collect the facts; what cannot be reached is a fact, too."""
     connection = session.connection()
-    status = connection.cm.status()
+    try:
+        status = connection.cm.status()
+    except ClipperException as error:
+        return _host_facts(session, "", silent_supervisor=str(error))
     running = status["state"] == "running"
-    facts = Facts(
-        cluster=session.choice.name,
-        python=(sys.version_info.major, sys.version_info.minor),
-        missing_packages=tuple(_missing_packages()),
-        state_dir=status["state_dir"],
-        state_dir_writable=_is_writable(pathlib.Path(status["state_dir"])),
-        running=running,
-        children=status["children"],
-        services=status["services"],
-        log_tails={c["log"]: _tail(c["log"]) for c in status["children"] if c["restarts"]},
-    )
+    facts = _host_facts(session, status["state_dir"])
+    facts.running = running
+    facts.children, facts.services = status["children"], status["services"]
+    facts.log_tails = {c["log"]: _tail(c["log"]) for c in status["children"] if c["restarts"]}
     if not running:
         facts.taken_ports = [
             port for port in _ports(connection) if not session.port_is_free(_HOST, port)
@@ -79,6 +75,17 @@ def gather(session: context.Context) -> Facts:
     return facts
 
 
+def _host_facts(session: context.Context, state_dir: str, silent_supervisor: str = "") -> Facts:
+    return Facts(
+        cluster=session.choice.name,
+        python=(sys.version_info.major, sys.version_info.minor),
+        missing_packages=tuple(_missing_packages()),
+        state_dir=state_dir,
+        state_dir_writable=_is_writable(pathlib.Path(state_dir)),
+        silent_supervisor=silent_supervisor,
+    )
+
+
 def _ask_frontends(session: context.Context, connection: ClipperConnection, facts: Facts) -> None:
     frontends = {
         "query frontend": connection.get_query_addr(),
@@ -88,6 +95,8 @@ def _ask_frontends(session: context.Context, connection: ClipperConnection, fact
         failure = _not_ready(session, address)
         if failure:
             facts.unreachable[name] = failure
+    if "management frontend" in facts.unreachable:
+        return
     facts.workers = connection.get_workers()
     facts.applications = connection.get_all_apps(verbose=True)
     facts.models = model_summaries(connection, facts.workers)

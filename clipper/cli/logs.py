@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import tempfile
 import time
@@ -32,12 +33,16 @@ def logs(
 ) -> None:
     """Print the last log lines of models or of query-frontend, management-frontend, store."""
     session = context.of(ctx)
-    manager = session.connected().cm
+    manager = session.connection().cm  # logs are wanted most when the cluster is down
     with tempfile.TemporaryDirectory(prefix="clipper-logs-") as directory:
         source = LogSource(manager.get_logs, directory, process)
         chosen = source.read()
+        if not source.names:
+            raise ClipperException(
+                f"Cluster {session.choice.name} has no logs. Start it with `clipper up`"
+            )
         if not chosen:
-            known = ", ".join(sorted(source.names)) or "none"
+            known = ", ".join(sorted(source.names))
             raise ClipperException(f"There is no log of {process}. There are: {known}")
         tails = {name: tail(text, lines) for name, text in chosen.items()}
         if session.output.is_json and not follow:
@@ -47,8 +52,9 @@ def logs(
             for line in kept:
                 session.output.text(_labelled(name, line, len(tails)))
         if follow:
-            for name, line in source.new_lines(chosen):
-                session.output.text(_labelled(name, line, len(tails)))
+            with contextlib.suppress(KeyboardInterrupt):
+                for name, line in source.new_lines(chosen):
+                    session.output.text(_labelled(name, line, len(tails)))
 
 
 def _labelled(name: str, line: str, count: int) -> str:

@@ -25,7 +25,10 @@ Input = Annotated[str, typer.Argument(help="JSON of the input; - for stdin, @FIL
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command(epilog="Example: clipper predict my-app '[1.5, 2.0]'")(predict)
-    app.command(epilog="Example: clipper feedback my-app '[1.5, 2.0]' 1.0")(feedback)
+    app.command(
+        epilog="Example: clipper feedback my-app '[1.5, 2.0]' 1.0",
+        context_settings={"ignore_unknown_options": True},  # labels such as -1
+    )(feedback)
 
 
 def predict(

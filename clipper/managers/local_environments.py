@@ -34,8 +34,8 @@ def check_requirements(requirements: Sequence[str]) -> None:
     if problems:
         raise ClipperException(
             f"Models run in this Python environment, in which {'; '.join(problems)}. Install what "
-            "is missing here, or use LocalContainerManager(isolated_environments=True), which "
-            "gives the model an environment of its own."
+            "is missing here, or use LocalContainerManager(isolated_environments=True) or "
+            "`clipper up --isolated`, which gives the model an environment of its own."
         )
 
 

@@ -61,6 +61,29 @@ def test_unreachable_frontend_leads_to_the_doctor() -> None:
     assert text == "http://h:1/metrics cannot be reached. Run `clipper doctor` to find out why"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Cluster c cannot be started because it already exists. Please use "
+            "ClipperConnection.connect() to connect to it.",
+            "Cluster c runs already. `clipper status` shows it, `clipper down` stops it",
+        ),
+        (
+            "No versions of model m registered with Clipper",
+            "No versions of model m registered with Clipper. `clipper models` lists what there is",
+        ),
+        (
+            "Received error status code: 503 and message: The store did not answer.",
+            "The store did not answer. `clipper doctor` looks for the cause",
+        ),
+        ("Received error status code: 400 and message: slo must be above 0", "slo must be above 0"),
+    ],
+)
+def test_failures_name_a_command_as_the_next_step(text: str, shown: str) -> None:
+    assert explain(ClipperException(text)) == shown
+
+
 def test_refusals_lose_their_prefix(run: Run) -> None:
     outcome = run("apps", "rm", "nope")
     assert outcome.code == 1
@@ -258,14 +281,18 @@ def test_feedback(run: Run, connection: ClipperConnection, cluster: FakeCluster)
     cluster.prediction = Reply(200, "Feedback received? 1")
     outcome = run("feedback", "a", "[1]", "0.5", "--uid", "4")
     assert outcome.out == "Feedback received? 1\n"
+    run("feedback", "a", "[1]", "-1.5")
+    assert cluster.predictions.pop()[1]["label"] == -1.5
     assert cluster.predictions == [("/a/update", {"uid": 4, "input": [1], "label": 0.5})]
 
 
-def test_logs(run: Run) -> None:
+def test_logs(run: Run, cluster: FakeCluster) -> None:
     assert run("logs", "query-frontend", "-n", "1").out == "query-frontend-0 last\n"
     assert run("logs", "m:2", "-n", "1").out == "model-m_2-0 last\n"
     assert len(run("logs", "m").out.splitlines()) == 4
     assert len(run("logs").out.splitlines()) == 8
+    cluster.running = False  # the logs of a cluster that died are wanted most
+    assert run("logs", "store", "-n", "1").out == "store-0 last\n"
     unknown = run("logs", "mm")
     assert unknown.code == 1
     assert "There are: model-m_1-0, model-m_2-0, query-frontend-0, store-0" in unknown.err
@@ -298,3 +325,34 @@ def test_doctor_of_a_healthy_cluster(run: Run, connection: ClipperConnection) ->
     outcome = run("doctor")
     assert "PROBLEM" not in outcome.out
     assert outcome.code == 0
+
+
+def test_doctor_of_a_silent_supervisor(
+    run: Run, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silence() -> None:
+        raise ClipperException("The supervisor did not answer 'status' within 5 s")
+
+    monkeypatch.setattr(manager, "status", silence)
+    outcome = run("doctor", "-o", "json")
+    assert outcome.code == 1
+    problems = [one for one in json.loads(outcome.out) if not one["ok"]]
+    assert ["did not answer 'status'" in one["detail"] for one in problems] == [True]
+    assert "clipper down --now" in problems[0]["next_step"]
+
+
+def test_an_interrupted_command_says_so(
+    run: Run,
+    manager: FakeManager,
+    cluster: FakeCluster,
+    script: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(name: str, version: str) -> str | None:
+        raise KeyboardInterrupt
+
+    cluster.connect_after_s = 1e9
+    monkeypatch.setattr(manager, "container_failure", interrupt)
+    outcome = run("deploy", f"{script}:add_up", "--app", "a", "--slo-ms", "20")
+    assert (outcome.code, "is undone" in outcome.err) == (130, True)
+    assert (cluster.apps, cluster.models, cluster.containers) == ({}, {}, [])
