@@ -17,9 +17,6 @@ from clipper.managers.local_plan import ServiceSpec
 from clipper.managers.local_policy import RestartHistory, explain_exit
 from clipper.managers.local_processes import signal_group
 
-MAX_LOG_BYTES = 10 * 1024 * 1024
-"""A log larger than this is moved to ``.log.1`` when its process next starts."""
-
 CANNOT_START_STATUS = 127
 """Exit status of a command that cannot be executed, as in the shell."""
 
@@ -120,7 +117,6 @@ class Replica:
 
     async def _start(self) -> None:
         argv = [sys.executable, "-I", "-S", local_launcher.__file__, str(os.getpid())]
-        self._rotate_log()
         with self._log_file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -152,13 +148,6 @@ class Replica:
         """Signal the process alone: a leader stops its workers in its own order."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-
-    def _rotate_log(self) -> None:
-        try:
-            if self._log_file.stat().st_size > MAX_LOG_BYTES:
-                self._log_file.replace(self._log_file.with_name(self._log_file.name + ".1"))
-        except FileNotFoundError:
-            pass
 
     @property
     def _name(self) -> str:

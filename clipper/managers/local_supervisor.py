@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from clipper.logs import setup_logging
+from clipper.managers.local_logs import keep_bounded
 from clipper.managers.local_plan import ServiceSpec
 from clipper.managers.local_processes import ProcessIdentity, sweep
 from clipper.managers.local_protocol import serve_requests
@@ -82,6 +83,7 @@ async def _supervise(state: StateDir, listener: socket.socket, plan: dict[str, A
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     specs = [ServiceSpec.from_json(value) for value in plan["services"]]
     starting = asyncio.create_task(services.start(specs))
+    bounding = asyncio.create_task(keep_bounded(state.logs))
     server = await serve_requests(listener, services, stop)
     try:
         await stop.wait()
@@ -90,6 +92,7 @@ async def _supervise(state: StateDir, listener: socket.socket, plan: dict[str, A
         await asyncio.gather(starting, return_exceptions=True)
     finally:
         server.close()
+        bounding.cancel()
         _end_watchdog(watchdog)
         state.remove_sockets()
     _log.info("stopped")
