@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -25,7 +26,8 @@ from clipper.errors import ClipperException
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib")
 
-Deploy = Callable[[DeployOptions], None]
+Deploy = Callable[..., None]
+"""Called with the `DeployOptions`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def deploy(
     run = _deployer(connection, request)
     with session.output.progress(f"Deploying {request.name}:{request.version}"):
         if request.app is None:
-            run(request.options)
+            run(**request.options)
         else:
             _serve(connection, request, request.app, run)
     _report(session, connection, request)
@@ -162,32 +164,22 @@ def _deployer(connection: ClipperConnection, request: Request) -> Deploy:
         if not path.is_file():
             raise ClipperException(f"There is no file {path}")
         function = None if request.func is None else load_function(request.func)
-        return lambda options: deploy_sklearn_model(
-            connection, *identity, function, path, **arguments, **options
+        return functools.partial(
+            deploy_sklearn_model, connection, *identity, function, path, **arguments
         )
     if request.func is not None:
         raise ClipperException("--func is for scikit-learn models only")
     closure = load_function(request.file)
-    return lambda options: deploy_python_closure(
-        connection, *identity, closure, **arguments, **options
-    )
+    return functools.partial(deploy_python_closure, connection, *identity, closure, **arguments)
 
 
 def _serve(connection: ClipperConnection, request: Request, app: str, run: Deploy) -> None:
     """Deploy for an application: a new one is registered, an old one keeps its settings."""
     model = request.name
     if app not in connection.get_all_apps():
-        endpoint.create(
-            connection,
-            app,
-            model,
-            request.version,
-            request.input_type,
-            request.default,
-            request.slo_micros,
-            cast(endpoint.EndpointOptions, request.options),
-            run,
-        )
+        settings = (app, request.input_type, request.default, request.slo_micros)
+        options = cast(endpoint.EndpointOptions, request.options)
+        endpoint.create(connection, settings, model, request.version, options, run)
         return
     linked = connection.get_linked_models(app)
     if linked and model not in linked:
@@ -195,7 +187,7 @@ def _serve(connection: ClipperConnection, request: Request, app: str, run: Deplo
             f"Application {app} asks model {linked[0]} already. Deploy under that name, or "
             f"first run `clipper unlink {app} {linked[0]}`"
         )
-    run(request.options)
+    run(**request.options)
     if model not in linked:
         connection.link_model_to_app(app, model)
 

@@ -25,28 +25,28 @@ def deploy_options(options: EndpointOptions) -> DeployOptions:
 
 def create(
     clipper_conn: ClipperConnection,
-    app_name: str,
+    app: tuple[str, str, str, int],
     model_name: str,
     version: str,
-    input_type: str,
-    default_output: str,
-    slo_micros: int,
     options: EndpointOptions,
-    deploy: Callable[[DeployOptions], None],
+    deploy: Callable[..., None],
 ) -> None:
-    """Register the application, run ``deploy``, link; undo everything when a step fails."""
+    """Register the application, run ``deploy``, link; undo everything when a step fails.
+
+    Args:
+        app: name, input type, default output and objective in microseconds.
+        deploy: called with the part of the options that is the model's.
+    """
+    app_name = app[0]
     clipper_conn.register_application(
-        app_name,
-        input_type,
-        default_output,
-        slo_micros,
+        *app,
         on_default=options.get("on_default", "output"),
         isolate_cache=options.get("isolate_cache", False),
         policy=options.get("policy"),
     )
     deployed = False
     try:
-        deploy(deploy_options(options))
+        deploy(**deploy_options(options))
         deployed = True
         clipper_conn.link_model_to_app(app_name, model_name)
     except BaseException:

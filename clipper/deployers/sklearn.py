@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import shutil
 import tempfile
@@ -46,35 +47,12 @@ def create_endpoint(
     Raises:
         ClipperException: as `register_application` and `deploy_sklearn_model`.
     """
-
-    def deploy(deploy_options: DeployOptions) -> None:
-        deploy_sklearn_model(
-            clipper_conn,
-            name,
-            version,
-            input_type,
-            func,
-            sklearn_model,
-            base_image,
-            labels,
-            registry,
-            num_replicas,
-            batch_size,
-            pkgs_to_install,
-            **deploy_options,
-        )
-
-    endpoint.create(
-        clipper_conn,
-        name,
-        name,
-        str(version),
-        input_type,
-        default_output,
-        slo_micros,
-        options,
-        deploy,
-    )
+    deploy = functools.partial(
+        deploy_sklearn_model, clipper_conn, name, version, input_type, func, sklearn_model,
+        base_image, labels, registry, num_replicas, batch_size, pkgs_to_install,
+    )  # fmt: skip
+    app = (name, input_type, default_output, slo_micros)
+    endpoint.create(clipper_conn, app, name, str(version), options, deploy)
 
 
 def deploy_sklearn_model(
