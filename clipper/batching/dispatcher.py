@@ -267,7 +267,8 @@ class Dispatcher:
         batch.late_timer = None
         self.suspect = True
         for task in batch.tasks:
-            task.stranded = not task.queued
+            # Once only: an input on which user code hangs must not take every replica in turn.
+            task.stranded = not (task.queued or task.offered)
         self._lane.rescue()
 
     def offer_stranded(self) -> None:
@@ -277,7 +278,7 @@ class Dispatcher:
         for batch in self._outstanding.values():
             for task in batch.tasks:
                 if task.stranded and not task.settled and task.refresh():
-                    task.stranded = False
+                    task.stranded, task.offered = False, True
                     self._queue.put(task, self._clock.now())
 
     def _signal(self) -> None:

@@ -40,6 +40,7 @@ class PredictTask:
         "input",
         "losses",
         "model",
+        "offered",
         "output",
         "queued",
         "settled",
@@ -68,6 +69,8 @@ class PredictTask:
         """It has its output or has failed: no query is told anything more."""
         self.stranded = False
         """Its replica is late with it and no other was asked yet."""
+        self.offered = False
+        """A second replica was asked because the first was late."""
         self.sweep_at = _SWEEP_AT
 
     @property

@@ -18,6 +18,7 @@ from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
 _CONTAINER_NEEDS = ("grpcio", "protobuf", "numpy", "cloudpickle", "prometheus-client")
+_OWN_PACKAGES = ("clipper", "clipper_admin")
 _FRAMEWORK_NEEDS = {"sklearn": ("scikit-learn", "joblib")}
 _BUILD_LIMIT_S = 1800.0
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(.*)")
@@ -67,7 +68,11 @@ def build_environment(
             raise ClipperException(f"Another build of environment {home} does not end.")
         if not (home / _READY_FILE).exists():
             shutil.rmtree(home, ignore_errors=True)
-            _build(home, python, wanted)
+            try:
+                _build(home, python, wanted)
+            except BaseException:
+                shutil.rmtree(home, ignore_errors=True)
+                raise
     return str(python)
 
 
@@ -77,9 +82,10 @@ def _build(home: Path, python: Path, wanted: Sequence[str]) -> None:
     _run([*pip, *wanted], f"Packages {', '.join(wanted)} cannot be installed")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site_packages = home / "lib" / version / "site-packages"
-    # A link to this package alone: a path entry would bring its neighbours along.
-    package = Path(clipper.__file__).resolve().parent
-    (site_packages / "clipper").symlink_to(package, target_is_directory=True)
+    # Links to these packages alone: a path entry would bring their neighbours along.
+    neighbours = Path(clipper.__file__).resolve().parent.parent
+    for package in _OWN_PACKAGES:
+        (site_packages / package).symlink_to(neighbours / package, target_is_directory=True)
     (home / _READY_FILE).touch()
 
 

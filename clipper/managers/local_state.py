@@ -105,9 +105,14 @@ class StateDir:
         if self._sockets.is_symlink():
             self._sockets.unlink()
         if len(os.fsencode(self._sockets / _LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
-            self._sockets.mkdir(mode=0o700)
-        else:
-            self._sockets.symlink_to(tempfile.mkdtemp(prefix="clipper-"))
+            self._sockets.mkdir(mode=0o700, exist_ok=True)
+            return
+        directory = tempfile.mkdtemp(prefix="clipper-")
+        try:
+            self._sockets.symlink_to(directory)
+        except FileExistsError:
+            # Another process starts the same cluster at this moment; its lock decides who may.
+            os.rmdir(directory)
 
 
 def acquire_lock(path: Path, timeout_s: float = 0.0) -> int | None:

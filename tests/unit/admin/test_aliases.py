@@ -55,6 +55,26 @@ def test_absent_manager_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+@pytest.mark.parametrize("name", ["pytorch", "tensorflow", "onnx"])
+def test_absent_deployer_says_what_to_use(name: str) -> None:
+    with pytest.raises(
+        ImportError, match=f"The {name} deployer is not part.*deploy_python_closure"
+    ):
+        exec(f"from clipper_admin.deployers import {name}")
+
+
+def test_metrics_need_none_of_the_clients_libraries() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('requests', 'fastapi', 'redis', 'typer', 'rich'): sys.modules[name] = None\n"
+        "import clipper_admin.metrics as metrics\n"
+        "metrics.add_metric('n', 'Counter', 'a number')\n"
+        "metrics.report_metric('n', 1)\n"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+
+
 def test_importing_has_no_effect(tmp_path: object) -> None:
     code = (
         "import logging, os, threading, subprocess\n"

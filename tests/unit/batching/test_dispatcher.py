@@ -490,3 +490,17 @@ def test_errors_of_predictions_do_not_add_up_while_the_pipe_stays_full() -> None
         bench.clock.settle()
 
     assert bench.sink.failures == {}
+
+
+def test_an_input_that_hangs_is_tried_on_a_second_replica_and_no_further() -> None:
+    bench = Bench()
+    replicas = [bench.replica() for _ in range(4)]
+    bench.put("hangs", slo_s=1000.0)
+    bench.clock.settle()
+
+    bench.clock.advance(100.0)
+
+    assert sum(len(replica.sent) for replica in replicas) == 2
+    bench.put("next", slo_s=1000.0)
+    bench.clock.settle()
+    assert [batch for replica in replicas for batch in inputs(replica)].count(["next"]) == 1

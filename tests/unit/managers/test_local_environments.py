@@ -82,8 +82,9 @@ def test_the_needs_of_the_framework_are_part_of_the_environment(
     assert build_environment(tmp_path, "sklearn", ["sympy"]) == python
     assert len(commands) == 2
     assert build_environment(tmp_path, "noop", ["sympy"]) != python
-    link = Path(python).parent.parent / "lib" / _python() / "site-packages" / "clipper"
-    assert (link / "errors.py").exists()
+    packages = Path(python).parent.parent / "lib" / _python() / "site-packages"
+    assert (packages / "clipper" / "errors.py").exists()
+    assert (packages / "clipper_admin" / "metrics").exists()
 
 
 def _python() -> str:
