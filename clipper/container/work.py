@@ -66,9 +66,10 @@ class FaultLog:
             self._logged_at.clear()
         self._logged_at[fault] = now
         # Of a result of the wrong shape the traceback would show only this container's own lines.
-        own = isinstance(error, ModelError)
-        text = str(error) if own else "".join(traceback.format_exception(error))
-        _log.error("The model failed on a batch of %d inputs\n%s", size, text)
+        if isinstance(error, ModelError):
+            _log.error("The model failed on a batch of %d inputs: %s", size, error)
+        else:
+            _log.error("The model failed on a batch of %d inputs", size, exc_info=error)
 
 
 def compute(model: Model, work: Work, clock: Clock, faults: FaultLog) -> Outcome:
