@@ -210,6 +210,24 @@ def test_a_container_that_cannot_start_explains_itself(home: Home, tmp_path: Pat
     assert "no module named lightgbm" in text
 
 
+def test_a_rebuilt_version_leaves_no_old_build_and_tells_its_log(
+    home: Home, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    manager = home.manager()
+    manager.start_clipper(OPTIONS)
+    builds = home.directory / "bundles" / "m" / "1"
+    for content in ("one", "two"):
+        (data / "model").write_text(content)
+        image = manager.build_model("m", "1", str(data), "noop-container")
+        manager.deploy_model("m", "1", "doubles", image)
+    assert {path.resolve() for path in builds.iterdir()} == {(builds / "current").resolve()}
+    assert (builds / "current" / "model").read_text() == "two"
+    until(lambda: "CLIPPER_MODEL_NAME" in manager.last_log_lines("m", "1"))
+    assert manager.last_log_lines("m", "2") == "None of its containers runs."
+
+
 def test_models_run_again_after_a_stop_and_after_a_violent_end(home: Home, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

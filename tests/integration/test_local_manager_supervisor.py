@@ -25,7 +25,7 @@ from clipper.errors import ClipperException
 from clipper.managers import local_cluster
 from clipper.managers.local_plan import ServiceSpec
 from clipper.managers.local_protocol import request
-from clipper.managers.local_state import StateDir
+from clipper.managers.local_state import StateDir, locked
 
 SLEEPER = "import time; time.sleep(600)"
 
@@ -213,6 +213,23 @@ def test_an_impatient_stop_does_not_wait_for_a_stubborn_child(state: StateDir) -
     local_cluster.end(state, graceful=False)
     assert time.monotonic() - begin < 5.0
     assert not alive(child)
+
+
+def test_an_interrupted_start_leaves_no_supervisor(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = subprocess.run
+
+    def interrupt_at_the_end(*arguments: Any, **options: Any) -> None:
+        run(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupt_at_the_end)
+    with pytest.raises(KeyboardInterrupt):
+        launch(state, spec("a"))
+    assert not local_cluster.is_running(state)
+    with locked(state.lock_file) as free:
+        assert free
 
 
 def test_two_supervisors_never_share_a_state_directory(state: StateDir) -> None:

@@ -216,3 +216,16 @@ def test_build_needs_valid_names_but_no_connection(
     assert unconnected.build_model("m", 1, str(tmp_path), "base") == "fake-m:1"
     with pytest.raises(ClipperException, match="a model name must be a valid DNS-1123  subdomain"):
         unconnected.build_model("m_1", 1, str(tmp_path), "base")
+
+
+def test_interrupted_start_stops_the_cluster(
+    connection: ClipperConnection, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "_wait_for_restored_models", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        connection.start_clipper()
+    assert cluster.events[-1] == "stop all graceful=False"
+    assert not connection.connected
