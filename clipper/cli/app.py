@@ -30,6 +30,8 @@ class ReportingGroup(TyperGroup):
         """Run the command; tracebacks only with ``-v`` or for a bug in Clipper."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader, such as `head`, has seen enough; typer ends quietly
         except (ClipperException, requests.RequestException, OSError) as error:
             context = ctx.obj if isinstance(ctx.obj, Context) else Context()
             if context.verbose:

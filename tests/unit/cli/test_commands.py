@@ -356,3 +356,13 @@ def test_an_interrupted_command_says_so(
     outcome = run("deploy", f"{script}:add_up", "--app", "a", "--slo-ms", "20")
     assert (outcome.code, "is undone" in outcome.err) == (130, True)
     assert (cluster.apps, cluster.models, cluster.containers) == ({}, {}, [])
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(
+    run: Run, manager: FakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_to_closed_pipe(logging_dir: str) -> list[str]:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(manager, "get_logs", write_to_closed_pipe)
+    assert run("logs").err == ""
