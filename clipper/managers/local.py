@@ -56,6 +56,7 @@ from clipper.managers.ports import join_address, reachable_host, require_free
 
 _START_LIMIT_S = 60.0
 _STATUS_LIMIT_S = 5.0
+_DYING_PORT_S = 2.0
 _MODEL_PREFIX = "model:"
 
 _log = logging.getLogger(__name__)
@@ -127,7 +128,9 @@ class LocalContainerManager(ContainerManager):
         cluster = dataclasses.replace(self._cluster, options=dataclasses.asdict(options))
         try:
             local_cluster.prepare(self._state)
-            require_free(cluster.host, cluster.port_claims())
+            # If it ran before, its processes may have been killed just now and still be dying.
+            patience_s = _DYING_PORT_S if self._state.cluster_file.exists() else 0.0
+            require_free(cluster.host, cluster.port_claims(), patience_s)
             services = core_services(cluster, self._state) + self._declared_services(cluster)
             plan = {"cluster": cluster.to_json(), "services": [s.to_json() for s in services]}
             local_cluster.launch(self._state, plan)

@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import random
 import socket
+import time
 from collections.abc import Sequence
 
 from clipper.errors import ClipperException
@@ -37,14 +38,16 @@ class PortClaim:
     """Command line flag that chooses the port."""
 
 
-def require_free(host: str, claims: Sequence[PortClaim]) -> None:
-    """Return if every claimed port can be bound exclusively on the host.
+def require_free(host: str, claims: Sequence[PortClaim], patience_s: float = 0.0) -> None:
+    """Return if every claimed port can be bound exclusively on the host, within ``patience_s``.
 
     Raises:
         ClipperException: one cannot; the text names port, owner-to-be, parameter and remedy.
     """
+    give_up_s = time.monotonic() + patience_s
     for claim in claims:
-        reason = _bind_error(host, claim.port)
+        while (reason := _bind_error(host, claim.port)) and time.monotonic() < give_up_s:
+            time.sleep(0.05)
         if reason is not None:
             raise ClipperException(
                 f"Port {claim.port} on {host} cannot be used by the {claim.purpose}: {reason}. "
