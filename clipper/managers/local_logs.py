@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from pathlib import Path
 
 MAX_LOG_BYTES = 10 * 1024 * 1024
@@ -34,7 +33,7 @@ def bound_log(path: Path, limit_bytes: int = MAX_LOG_BYTES) -> None:
         return
     with path.open("r+b") as log, path.with_name(f"{path.name}.1").open("wb") as kept:
         log.seek(surplus)
-        shutil.copyfileobj(log, kept)
+        kept.write(log.read(limit_bytes))
         log.truncate(0)
 
 
