@@ -1,9 +1,17 @@
-"""Waiters and tasks for tests of the queue and the dispatcher."""
+"""Waiters, tasks and a bench of dispatchers under a virtual clock."""
 
 from __future__ import annotations
 
+from clipper.batching.dispatcher import Dispatcher
+from clipper.batching.fixed import FixedPolicy
+from clipper.batching.lane import DispatcherLane
+from clipper.batching.policy import BatchSizePolicy
+from clipper.batching.ports import DispatchSettings
+from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason, VersionedModelId
+from tests.fakes.fake_replica import FakeReplica
+from tests.fakes.virtual_clock import VirtualClock
 
 MODEL = VersionedModelId("m", "1")
 
@@ -42,3 +50,67 @@ class FakeSink:
 
 def task(name: str, deadline_s: float) -> PredictTask:
     return PredictTask(MODEL, name.encode(), None, FakeWaiter(deadline_s))
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.queue_waits_s: list[float] = []
+
+    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
+        self.sizes.append(len(queue_waits_s))
+        self.queue_waits_s += queue_waits_s
+
+    def answered(self, size: int, result: object, round_trip_s: float) -> None:
+        pass
+
+
+class Bench:
+    """One model version with its queue, lane and replicas."""
+
+    def __init__(self, **settings: float) -> None:
+        self.clock = VirtualClock()
+        self.sink = FakeSink()
+        self.observer = Observer()
+        self.lane = DispatcherLane(
+            self.clock,
+            DispatchSettings(**settings),  # type: ignore[arg-type]
+            self.sink,
+            self.observer,
+            generation=7,
+        )
+        self.lane.set_slo(0.1)
+        self.queue = ModelQueue(lambda item: self.sink.failed(item, DefaultReason.SLO, ""))
+
+    def replica(
+        self, policy: BatchSizePolicy | None = None, replica: FakeReplica | None = None
+    ) -> FakeReplica:
+        replica = replica or FakeReplica()
+        dispatcher = Dispatcher(replica, self.queue, policy or FixedPolicy(10), self.lane)
+        replica.dispatcher = dispatcher
+        self.lane.dispatchers.append(dispatcher)
+        return replica
+
+    def put(self, name: str, slo_s: float = 0.1) -> PredictTask:
+        item = task(name, self.clock.now() + slo_s)
+        self.queue.put(item, self.clock.now())
+        self.lane.wake()
+        return item
+
+    def train(self, replica: FakeReplica, latency_s: float, rounds: int = 10) -> None:
+        """Have the replica answer lone queries after ``latency_s`` each."""
+        for number in range(rounds):
+            self.put(f"train{number}", slo_s=1000.0)
+            self.clock.settle()
+            self.clock.advance(latency_s)
+            replica.answer()
+
+    def lose(self, replica: FakeReplica) -> None:
+        assert replica.dispatcher is not None
+        self.lane.dispatchers.remove(replica.dispatcher)
+        replica.dispatcher.close()
+        self.lane.wake()
+
+
+def inputs(replica: FakeReplica) -> list[list[str]]:
+    return [[item.decode() for item in batch.inputs] for batch in replica.sent]

@@ -3,82 +3,11 @@ from __future__ import annotations
 import pytest
 
 from clipper.batching.aimd import AimdPolicy
-from clipper.batching.dispatcher import Dispatcher
 from clipper.batching.fixed import FixedPolicy
-from clipper.batching.lane import DispatcherLane
-from clipper.batching.policy import BatchSizePolicy
-from clipper.batching.ports import DispatchSettings
-from clipper.batching.queue import ModelQueue
-from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason
 from tests.fakes.fake_replica import FakeReplica, FakeResult
-from tests.fakes.virtual_clock import VirtualClock
 
-from .support import FakeSink, task
-
-
-class Observer:
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.queue_waits_s: list[float] = []
-
-    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
-        self.sizes.append(len(queue_waits_s))
-        self.queue_waits_s += queue_waits_s
-
-    def answered(self, size: int, result: object, round_trip_s: float) -> None:
-        pass
-
-
-class Bench:
-    """One model version with its queue, lane and replicas."""
-
-    def __init__(self, **settings: float) -> None:
-        self.clock = VirtualClock()
-        self.sink = FakeSink()
-        self.observer = Observer()
-        self.lane = DispatcherLane(
-            self.clock,
-            DispatchSettings(**settings),  # type: ignore[arg-type]
-            self.sink,
-            self.observer,
-            generation=7,
-        )
-        self.lane.set_slo(0.1)
-        self.queue = ModelQueue(lambda item: self.sink.failed(item, DefaultReason.SLO, ""))
-
-    def replica(
-        self, policy: BatchSizePolicy | None = None, replica: FakeReplica | None = None
-    ) -> FakeReplica:
-        replica = replica or FakeReplica()
-        dispatcher = Dispatcher(replica, self.queue, policy or FixedPolicy(10), self.lane)
-        replica.dispatcher = dispatcher
-        self.lane.dispatchers.append(dispatcher)
-        return replica
-
-    def put(self, name: str, slo_s: float = 0.1) -> PredictTask:
-        item = task(name, self.clock.now() + slo_s)
-        self.queue.put(item, self.clock.now())
-        self.lane.wake()
-        return item
-
-    def train(self, replica: FakeReplica, latency_s: float, rounds: int = 10) -> None:
-        """Have the replica answer lone queries after ``latency_s`` each."""
-        for number in range(rounds):
-            self.put(f"train{number}", slo_s=1000.0)
-            self.clock.settle()
-            self.clock.advance(latency_s)
-            replica.answer()
-
-    def lose(self, replica: FakeReplica) -> None:
-        assert replica.dispatcher is not None
-        self.lane.dispatchers.remove(replica.dispatcher)
-        replica.dispatcher.close()
-        self.lane.wake()
-
-
-def inputs(replica: FakeReplica) -> list[list[str]]:
-    return [[item.decode() for item in batch.inputs] for batch in replica.sent]
+from .support import Bench, inputs
 
 
 def test_queries_of_one_moment_travel_in_one_batch_most_urgent_first() -> None:
@@ -276,108 +205,6 @@ def test_a_container_cannot_have_computed_for_longer_than_the_round_trip() -> No
     assert replica.dispatcher.finish_s(bench.clock.now(), 1) - bench.clock.now() < 0.1
 
 
-def test_losing_a_replica_loses_no_query() -> None:
-    bench = Bench()
-    dying = bench.replica(FixedPolicy(2))
-    for number in range(4):
-        bench.put(str(number))
-    bench.clock.settle()
-    survivor = bench.replica(FixedPolicy(10))
-
-    bench.lose(dying)
-    bench.clock.settle()
-
-    assert inputs(survivor) == [["0", "1", "2", "3"]]
-    assert bench.sink.failures == {}
-
-
-def test_a_poisonous_input_is_isolated_and_answered_model_error() -> None:
-    bench = Bench()
-    names = ["good0", "poison", "good1"]
-    for name in names:
-        bench.put(name, slo_s=100.0)
-    crashes = 0
-    for _ in range(20):
-        replica = bench.replica(FixedPolicy(10))
-        bench.lane.wake()
-        bench.clock.settle()
-        while replica.dispatcher in bench.lane.dispatchers and replica.dispatcher.outstanding:
-            assert replica.dispatcher is not None
-            if any("poison" in item for batch in inputs(replica)[-1:] for item in batch):
-                crashes += 1
-                bench.lose(replica)
-            else:
-                replica.answer()
-                bench.clock.settle()
-
-    assert bench.sink.outputs == {b"good0": b"good0", b"good1": b"good1"}
-    reason, detail = bench.sink.failures[b"poison"]
-    assert reason is DefaultReason.MODEL_ERROR
-    assert "died 3 times" in detail
-    assert crashes == 3
-
-
-def test_the_batch_that_waited_behind_is_not_blamed() -> None:
-    bench = Bench()
-    replica = bench.replica(FixedPolicy(1))
-    first, second = bench.put("first"), bench.put("second")
-    bench.clock.settle()
-
-    bench.lose(replica)
-
-    assert (first.losses, second.losses) == (1, 0)
-
-
-def test_nothing_accompanies_a_task_that_runs_alone() -> None:
-    bench = Bench()
-    suspect = bench.put("suspect")
-    suspect.losses = 2
-    bench.put("other")
-    replica = bench.replica()
-    bench.clock.settle()
-
-    assert inputs(replica) == [["suspect"]]
-    replica.answer()
-    assert inputs(replica) == [["suspect"], ["other"]]
-
-
-def test_a_late_batch_is_offered_to_another_replica_and_the_first_answer_wins() -> None:
-    bench = Bench()
-    slow = bench.replica()
-    bench.train(slow, 0.020)
-    bench.put("stuck", slo_s=10.0)
-    bench.clock.settle()
-    other = bench.replica()
-
-    bench.clock.advance(0.059)
-    assert other.sent == []
-    bench.clock.advance(0.002)
-
-    assert slow.dispatcher is not None
-    assert slow.dispatcher.suspect
-    assert inputs(other) == [["stuck"]]
-    other.answer(0, FakeResult([b"from other"]))
-    slow.answer(-1, FakeResult([b"from slow"]))
-    assert bench.sink.outputs[b"stuck"] == b"from other"
-    assert not slow.dispatcher.suspect
-
-
-def test_a_suspect_replica_is_not_fed() -> None:
-    bench = Bench()
-    replica = bench.replica()
-    bench.train(replica, 0.020)
-    bench.put("stuck", slo_s=10.0)
-    bench.clock.advance(1.0)
-    sent = len(replica.sent)
-
-    bench.put("next", slo_s=10.0)
-    bench.clock.settle()
-    assert len(replica.sent) == sent
-
-    replica.answer()
-    assert inputs(replica)[-1] == ["next"]
-
-
 def test_batch_wait_gathers_queries_until_the_oldest_has_waited() -> None:
     bench = Bench(batch_wait_s=0.002)
     replica = bench.replica()
@@ -490,17 +317,3 @@ def test_errors_of_predictions_do_not_add_up_while_the_pipe_stays_full() -> None
         bench.clock.settle()
 
     assert bench.sink.failures == {}
-
-
-def test_an_input_that_hangs_is_tried_on_a_second_replica_and_no_further() -> None:
-    bench = Bench()
-    replicas = [bench.replica() for _ in range(4)]
-    bench.put("hangs", slo_s=1000.0)
-    bench.clock.settle()
-
-    bench.clock.advance(100.0)
-
-    assert sum(len(replica.sent) for replica in replicas) == 2
-    bench.put("next", slo_s=1000.0)
-    bench.clock.settle()
-    assert [batch for replica in replicas for batch in inputs(replica)].count(["next"]) == 1
