@@ -229,8 +229,11 @@ class Dispatcher:
                 break
             probe = not tasks and not self._outstanding
             if task.deadline_s < finish_s:
-                if task.deadline_s >= elsewhere_s and len(left) < planned:
+                if task.deadline_s >= elsewhere_s:
                     left.append(task)
+                    if len(left) > planned:
+                        # Enough looked through; what lies behind is not hopeless either.
+                        break
                     if not probe or task.runs_alone:
                         continue
                 elif not probe and not self._keep(task, finish_s):

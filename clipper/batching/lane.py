@@ -67,12 +67,16 @@ class DispatcherLane:
         return any(not (other.suspect or other.draining) for other in self.dispatchers)
 
     def others_finish_s(self, feeder: Feeder, now_s: float, size: int) -> float:
-        """Return when the best other replica would answer a batch; infinite without one."""
+        """Return when the best other replica would answer a batch; infinite without one.
+
+        A suspect one counts: it may answer at any moment, and giving up what only it could
+        answer in time would empty the whole queue for a stall of some milliseconds.
+        """
         return min(
             (
                 other.finish_s(now_s, size)
                 for other in self.dispatchers
-                if other is not feeder and not (other.suspect or other.draining)
+                if other is not feeder and not other.draining
             ),
             default=math.inf,
         )

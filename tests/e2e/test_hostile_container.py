@@ -263,8 +263,7 @@ def test_a_container_that_always_answers_too_late(app: Cluster, dial: Dial) -> N
     with dial(behaviour=slow) as hostile, dial(behaviour=busy), load(app) as traffic:
         eventually(lambda: hostile.batches and len(traffic.samples) > 1000, "queries")
     missed = [sample for sample in traffic.samples if not sample.answered]
-    # Some trials of the slow one at the start; nothing like the half that it could take.
-    assert len(missed) <= len(traffic.samples) // 20, [(s.number, s.reason) for s in missed]
+    assert len(missed) <= len(traffic.samples) // 50, [(s.number, s.reason) for s in missed]
 
 
 def test_output_that_is_not_text(app: Cluster, dial: Dial) -> None:

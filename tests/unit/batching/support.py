@@ -114,3 +114,20 @@ class Bench:
 
 def inputs(replica: FakeReplica) -> list[list[str]]:
     return [[item.decode() for item in batch.inputs] for batch in replica.sent]
+
+
+def slow_and_fast() -> tuple[Bench, FakeReplica, FakeReplica]:
+    """Replicas that take 500 ms and 20 ms for a batch; the fast one computes, the slow is idle."""
+    bench = Bench()
+    slow = bench.replica(FixedPolicy(4))
+    bench.train(slow, 0.5)
+    fast = bench.replica(FixedPolicy(4))
+    for number in range(5):
+        bench.put(f"train fast{number}", slo_s=0.1)
+        bench.clock.settle()
+        bench.clock.advance(0.02)
+        fast.answer()
+    bench.put("computing", slo_s=0.1)
+    bench.clock.settle()
+    assert inputs(fast)[-1] == ["computing"]
+    return bench, slow, fast

@@ -7,7 +7,7 @@ from clipper.batching.fixed import FixedPolicy
 from clipper.datatypes import DefaultReason
 from tests.fakes.fake_replica import FakeReplica, FakeResult
 
-from .support import Bench, inputs
+from .support import Bench, inputs, slow_and_fast
 
 
 def test_queries_of_one_moment_travel_in_one_batch_most_urgent_first() -> None:
@@ -149,23 +149,6 @@ def test_a_pessimistic_estimate_does_not_lock_a_recovered_model_out() -> None:
     bench.put("y", slo_s=0.1)
     bench.clock.settle()
     assert inputs(replica)[-1] == ["x", "y"]
-
-
-def slow_and_fast() -> tuple[Bench, FakeReplica, FakeReplica]:
-    """Replicas that take 500 ms and 20 ms for a batch; the fast one computes, the slow is idle."""
-    bench = Bench()
-    slow = bench.replica(FixedPolicy(4))
-    bench.train(slow, 0.5)
-    fast = bench.replica(FixedPolicy(4))
-    for number in range(5):
-        bench.put(f"train fast{number}", slo_s=0.1)
-        bench.clock.settle()
-        bench.clock.advance(0.02)
-        fast.answer()
-    bench.put("computing", slo_s=0.1)
-    bench.clock.settle()
-    assert inputs(fast)[-1] == ["computing"]
-    return bench, slow, fast
 
 
 def test_a_slow_replica_leaves_queries_that_another_can_answer_in_time() -> None:

@@ -6,7 +6,7 @@ from clipper.batching.fixed import FixedPolicy
 from clipper.datatypes import DefaultReason
 from tests.fakes.fake_replica import FakeResult
 
-from .support import Bench, inputs
+from .support import Bench, inputs, slow_and_fast
 
 
 def test_losing_a_replica_loses_no_query() -> None:
@@ -123,3 +123,23 @@ def test_an_input_that_hangs_is_tried_on_a_second_replica_and_no_further() -> No
     bench.put("next", slo_s=1000.0)
     bench.clock.settle()
     assert [batch for replica in replicas for batch in inputs(replica)].count(["next"]) == 1
+
+
+def test_a_short_stall_of_the_fast_replica_does_not_give_the_queue_to_the_slow_one() -> None:
+    """While it is late nobody knows when it answers, so nothing is hopeless because of that."""
+    bench, slow, fast = slow_and_fast()
+    bench.clock.advance(0.070)
+    assert fast.dispatcher is not None
+    assert fast.dispatcher.suspect
+
+    for name in ("trial", "a", "b", "c"):
+        bench.put(name, slo_s=0.2)
+    bench.clock.settle()
+    slow.answer()
+    bench.clock.advance(0.010)
+    while fast.dispatcher.outstanding:
+        fast.answer(len(fast.sent) - fast.dispatcher.outstanding)
+        bench.clock.advance(0.020)
+
+    assert {b"a", b"b", b"c"} <= bench.sink.outputs.keys()
+    assert bench.sink.failures == {}
