@@ -51,7 +51,7 @@ _HOMES = {
     "ClipperConnection": ("clipper.admin.connection", None),
     "ClipperException": ("clipper.errors", None),
     "UnconnectedException": ("clipper.errors", None),
-    "__registry__": ("clipper.admin.cluster", "REGISTRY"),
+    "__registry__": ("clipper.managers.stock_images", "REGISTRY"),
 }
 """Name → module, and the name there if it is another."""
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from typing import Any
 
 import requests
 
-import clipper
 from clipper.admin.http import Reply
 from clipper.admin.readiness import ready_count
 from clipper.admin.session import Session
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
 from clipper.errors import ClipperException
 from clipper.managers.base import ClusterOptions
-
-REGISTRY = os.environ.get("CLIPPER_REGISTRY", "clipper")
-"""Registry or namespace that stock image names begin with."""
+from clipper.managers.stock_images import FRONTEND_IMAGE, MANAGEMENT_IMAGE, stock_image
 
 DEFAULT_PREDICTION_CACHE_SIZE_BYTES = 33_554_432
 
@@ -28,18 +24,13 @@ _RESTORE_TIMEOUT_S = 60.0
 _RESTORE_PAUSE_S = 0.1
 
 
-def stock_image(name: str) -> str:
-    """Full name of one of Clipper's own images, of this version."""
-    return f"{REGISTRY}/{name}:{clipper.__version__}"
-
-
 class ClusterMethods(Session):
     """Start, attach to, look at and stop a cluster."""
 
     def start_clipper(
         self,
-        query_frontend_image: str = stock_image("query_frontend"),
-        mgmt_frontend_image: str = stock_image("management_frontend"),
+        query_frontend_image: str = stock_image(FRONTEND_IMAGE),
+        mgmt_frontend_image: str = stock_image(MANAGEMENT_IMAGE),
         frontend_exporter_image: str = stock_image("frontend-exporter"),
         cache_size: int = DEFAULT_PREDICTION_CACHE_SIZE_BYTES,
         qf_http_thread_pool_size: int = 1,

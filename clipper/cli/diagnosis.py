@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
-from clipper.deployers.base_image import SUPPORTED_MINORS
+from clipper.managers.stock_images import SUPPORTED_MINORS
 
 _STORE = "The configuration store"
 """How a frontend begins to say that it cannot reach the store."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from clipper.admin.cluster import stock_image
 from clipper.errors import ClipperException
-
-SUPPORTED_MINORS = (11, 12, 13, 14)
-"""Minor versions of Python 3 that have stock images."""
+from clipper.managers.stock_images import SUPPORTED_MINORS, stock_image
 
 
 def choose_base_image(

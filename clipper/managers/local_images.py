@@ -25,20 +25,11 @@ from clipper.artifacts import MODULES_DIR
 from clipper.errors import ClipperException
 from clipper.managers.labels import create_model_container_label
 from clipper.managers.local_state import locked, read_json
+from clipper.managers.stock_images import FAMILIES, Family, parse_stock_image
 
 BUNDLE_FILE = "bundle.json"
 
-_FRAMEWORKS = {
-    "noop": "noop",
-    "sum": "sum",
-    "python-closure": "python-closure",
-    "sklearn": "sklearn",
-}
-"""Stock image family → framework of ``clipper.container``."""
-
 _BUILD_LOCK_LIMIT_S = 10.0
-_WITHOUT_DATA = ("noop", "sum")
-_STOCK_NAME = re.compile(r"([a-z]+)(\d*)((?:-[a-z]+)*?)-container")
 _CLASS_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -64,9 +55,9 @@ def framework_of(base_image: str) -> str:
     Raises:
         ClipperException: unknown image (the text lists the known), or one of another Python.
     """
-    framework = _stock_framework(base_image)
-    if framework is not None:
-        return framework
+    family = _stock_family(base_image)
+    if family is not None:
+        return family.framework
     if _CLASS_NAME.fullmatch(base_image):
         return base_image
     raise ClipperException(f"Unknown image: {base_image}. {known_images()}")
@@ -74,7 +65,7 @@ def framework_of(base_image: str) -> str:
 
 def known_images() -> str:
     """Return a sentence that lists what may be given as an image."""
-    names = ", ".join(f"{family}-container" for family in _FRAMEWORKS)
+    names = ", ".join(f"{family}-container" for family in FAMILIES)
     return (
         f"Local mode knows {names} (with any registry and tag), images made by build_model, and, "
         "as a base image, module:Class of a class derived from clipper.container's Model."
@@ -173,10 +164,10 @@ def resolve_image(bundles: Path, empty: Path, cluster_identifier: str, image: st
     bundle = find_bundle(bundles, cluster_identifier, image)
     if bundle is not None:
         return bundle
-    framework = _stock_framework(image)
-    if framework in _WITHOUT_DATA:
-        return Bundle(image, framework, (), sys.executable, False, str(empty))
-    if framework is not None:
+    family = _stock_family(image)
+    if family is not None and not family.needs_model:
+        return Bundle(image, family.framework, (), sys.executable, False, str(empty))
+    if family is not None:
         raise ClipperException(
             f"Image {image} holds no model. Make an image of your model with "
             f'build_model(..., base_image="{image}") and deploy that.'
@@ -184,20 +175,19 @@ def resolve_image(bundles: Path, empty: Path, cluster_identifier: str, image: st
     raise ClipperException(f"Unknown image: {image}. {known_images()}")
 
 
-def _stock_framework(image: str) -> str | None:
-    match = _STOCK_NAME.fullmatch(image.rpartition("/")[2].partition(":")[0])
-    if match is None:
+def _stock_family(image: str) -> Family | None:
+    stock = parse_stock_image(image)
+    if stock is None:
         return None
-    family, digits, suffix = match.groups()
-    framework = _FRAMEWORKS.get(family + suffix)
     here = f"{sys.version_info.major}{sys.version_info.minor}"
-    if framework is not None and digits not in ("", here):
+    if stock.python not in ("", here):
         raise ClipperException(
-            f"Image {image} is for Python {digits[0]}.{digits[1:]}, but local mode runs models "
-            f"with this interpreter, Python {sys.version_info.major}.{sys.version_info.minor}. "
-            f"Use {family}{here}{suffix}-container, or run this script with the other Python."
+            f"Image {image} is for Python {stock.python[0]}.{stock.python[1:]}, but local mode "
+            "runs models with this interpreter, Python "
+            f"{sys.version_info.major}.{sys.version_info.minor}. Use "
+            f"{stock.family.pattern.format(python=here)}, or run this script with the other Python."
         )
-    return framework
+    return stock.family
 
 
 def _read_bundle(path: Path) -> Bundle:
