@@ -17,14 +17,14 @@ _STRING_OPCODES = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "U
 _OWN_DISTRIBUTIONS = frozenset({"clipper-serving", "cloudpickle"})  # every container has them
 
 
-def capture_requirements(objects: Iterable[object]) -> list[str]:
+def capture_requirements(objects: Iterable[object], modules: Iterable[str] = ()) -> list[str]:
     """Return sorted ``name==version`` lines of the distributions that the objects refer to.
 
     Found by walking their pickles for names of imported modules, so a module imported inside a
     function counts when it was imported here too. Large numpy buffers are not copied.
     """
-    modules = set().union(*(modules_of_pickle(_skeleton(one)) for one in objects))
-    return requirement_lines(modules, importlib.metadata.packages_distributions())
+    used = set(modules).union(*(modules_of_pickle(_skeleton(one)) for one in objects))
+    return requirement_lines(used, importlib.metadata.packages_distributions())
 
 
 def _skeleton(one: object) -> bytes:
@@ -53,7 +53,9 @@ def requirement_lines(
     )
 
 
-def save_requirements(objects: Iterable[object], directory: pathlib.Path) -> None:
-    """Write the requirement lines of the objects into a model directory."""
-    lines = capture_requirements(objects)
+def save_requirements(
+    objects: Iterable[object], modules: Iterable[str], directory: pathlib.Path
+) -> None:
+    """Write the requirement lines of the objects and modules into a model directory."""
+    lines = capture_requirements(objects, modules)
     (directory / REQUIREMENTS_FILE).write_text("".join(f"{line}\n" for line in lines))

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import functools
-import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
 from clipper.deployers import endpoint
-from clipper.deployers.base_image import choose_base_image
-from clipper.deployers.closures import save_function
-from clipper.deployers.environment import save_requirements
+from clipper.deployers.deployment import Framework, deploy, nothing_to_save
 
-_FAMILY = "python{python}-closure-container"
+_CLOSURE = Framework("Python closure", family="python-closure", noun="Python")
 
 
 def create_endpoint(
@@ -42,12 +38,12 @@ def create_endpoint(
     Raises:
         ClipperException: as those two.
     """
-    deploy = functools.partial(
+    run = functools.partial(
         deploy_python_closure, clipper_conn, name, version, input_type, func,
         base_image, labels, registry, num_replicas, batch_size, pkgs_to_install,
     )  # fmt: skip
     app = (name, input_type, default_output, slo_micros)
-    endpoint.create(clipper_conn, app, name, str(version), options, deploy)
+    endpoint.create(clipper_conn, app, name, str(version), options, run)
 
 
 def deploy_python_closure(
@@ -77,21 +73,7 @@ def deploy_python_closure(
         ClipperException: the function cannot be serialized, no image for this Python, or as
             `build_and_deploy_model`.
     """
-    image = choose_base_image(base_image, _FAMILY, "Python closure")
-    with tempfile.TemporaryDirectory(prefix="clipper-") as directory:
-        save_function(func, pathlib.Path(directory))
-        if pkgs_to_install is None:
-            save_requirements([func], pathlib.Path(directory))
-        clipper_conn.build_and_deploy_model(
-            name,
-            str(version),
-            input_type,
-            directory,
-            image,
-            labels,
-            registry,
-            num_replicas,
-            batch_size,
-            pkgs_to_install,
-            **options,
-        )
+    deploy(
+        _CLOSURE, func, nothing_to_save, clipper_conn, name, version, input_type,
+        base_image, labels, registry, num_replicas, batch_size, pkgs_to_install, options,
+    )  # fmt: skip

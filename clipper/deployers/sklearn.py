@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
@@ -15,12 +14,10 @@ from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
 from clipper.artifacts import SKLEARN_MODEL_FILE
 from clipper.deployers import endpoint
-from clipper.deployers.base_image import choose_base_image
-from clipper.deployers.closures import local_modules_by_value, save_function
-from clipper.deployers.environment import save_requirements
-from clipper.errors import ClipperException
+from clipper.deployers.closures import local_modules_by_value
+from clipper.deployers.deployment import Framework, Needs, deploy, model_file, plain_predict
 
-_FAMILY = "sklearn{python}-container"
+_SKLEARN = Framework("Scikit-learn", family="sklearn", noun="scikit-learn")
 
 
 def create_endpoint(
@@ -47,12 +44,12 @@ def create_endpoint(
     Raises:
         ClipperException: as `register_application` and `deploy_sklearn_model`.
     """
-    deploy = functools.partial(
+    run = functools.partial(
         deploy_sklearn_model, clipper_conn, name, version, input_type, func, sklearn_model,
         base_image, labels, registry, num_replicas, batch_size, pkgs_to_install,
     )  # fmt: skip
     app = (name, input_type, default_output, slo_micros)
-    endpoint.create(clipper_conn, app, name, str(version), options, deploy)
+    endpoint.create(clipper_conn, app, name, str(version), options, run)
 
 
 def deploy_sklearn_model(
@@ -85,52 +82,22 @@ def deploy_sklearn_model(
         ClipperException: function or estimator cannot be serialized, no such file, no image for
             this Python, or as `build_and_deploy_model`.
     """
-    image = choose_base_image(base_image, _FAMILY, "Scikit-learn")
-    function = _plain_predict() if func is None else func
-    with tempfile.TemporaryDirectory(prefix="clipper-") as directory:
-        model_dir = pathlib.Path(directory)
-        save_function(function, model_dir)
-        _save_model(sklearn_model, model_dir / SKLEARN_MODEL_FILE)
-        if pkgs_to_install is None:
-            used = [function] if _is_path(sklearn_model) else [function, sklearn_model]
-            save_requirements(used, model_dir)
-        clipper_conn.build_and_deploy_model(
-            name,
-            str(version),
-            input_type,
-            directory,
-            image,
-            labels,
-            registry,
-            num_replicas,
-            batch_size,
-            pkgs_to_install,
-            **options,
-        )
+    deploy(
+        _SKLEARN, plain_predict() if func is None else func,
+        functools.partial(_save, sklearn_model), clipper_conn, name, version, input_type,
+        base_image, labels, registry, num_replicas, batch_size, pkgs_to_install, options,
+    )  # fmt: skip
 
 
-def _plain_predict() -> Callable[[Any, list[Any]], Any]:
-    # Nested, so that it travels by value: containers have no deployers to import it from.
-    def predict(model: Any, inputs: list[Any]) -> Any:
-        return model.predict(inputs)
-
-    return predict
-
-
-def _is_path(sklearn_model: Any) -> bool:
-    return isinstance(sklearn_model, str | pathlib.Path)
-
-
-def _save_model(sklearn_model: Any, target: pathlib.Path) -> None:
-    if _is_path(sklearn_model):
-        if not pathlib.Path(sklearn_model).is_file():
-            raise ClipperException(f"No scikit-learn model file at {sklearn_model}")
-        shutil.copyfile(sklearn_model, target)
-        return
+def _save(sklearn_model: Any, directory: pathlib.Path) -> Needs:
+    target = directory / SKLEARN_MODEL_FILE
+    modules = ("sklearn", "joblib")
+    path = model_file(sklearn_model, _SKLEARN.noun)
+    if path is not None:
+        shutil.copyfile(path, target)
+        return Needs(modules=modules)
     # cloudpickle's files are plain pickles, which joblib.load reads; unlike joblib.dump it carries
     # the user's own functions inside a pipeline by value.
-    try:
-        with local_modules_by_value(), target.open("wb") as file:
-            cloudpickle.dump(sklearn_model, file)
-    except Exception as error:
-        raise ClipperException(f"Error saving scikit-learn model: {error}") from error
+    with local_modules_by_value(), target.open("wb") as file:
+        cloudpickle.dump(sklearn_model, file)
+    return Needs(objects=(sklearn_model,), modules=modules)
