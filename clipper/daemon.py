@@ -2,7 +2,8 @@
 
 ``query-frontend`` supervises workers, each a ``query-frontend-worker``; ``management-frontend``
 and ``store`` are single processes. The command line is the only source of settings, but for what
-must not show in process lists: CLIPPER_TOKEN, and CLIPPER_REDIS_URL where it holds a password.
+must not show in process lists: CLIPPER_TOKEN, CLIPPER_REDIS_PASSWORD, and CLIPPER_REDIS_URL where
+it holds a password; and CLIPPER_ADVERTISE_HOST, which only the starter of a container knows.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ import asyncio
 import logging
 import os
 import pathlib
+import signal
 import sys
+import urllib.parse
 from collections.abc import Sequence
 
 from clipper.errors import ClipperException
 from clipper.logs import setup_logging
+from clipper.rpc.channel import host_port
 from clipper.settings import (
     HttpSettings,
     QueryFrontendSettings,
     QuerySettings,
     WorkerSettings,
 )
+
+_EVERY_ADDRESS = ("", "*", "0.0.0.0", "::")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     management.add_argument("--port", type=int, default=1338)
     store = commands.add_parser("store", help="the embedded Redis-compatible server")
     store.add_argument("--data-dir", type=pathlib.Path, required=True)
-    store.add_argument("--socket", type=pathlib.Path, required=True)
+    store.add_argument("--socket", type=pathlib.Path, help="Unix socket to listen on")
+    store.add_argument("--host", help="address to listen on with TCP, beside --socket or alone")
+    store.add_argument("--port", type=int, default=6379, help="TCP port; unused without --host")
     return parser
 
 
@@ -66,7 +74,9 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
         help="port for model containers; worker i listens on this + i",
     )  # fmt: skip
     parser.add_argument(
-        "--advertise-host", help="host under which containers reach this frontend (default: --host)"
+        "--advertise-host",
+        help="host under which containers reach this frontend (default: CLIPPER_ADVERTISE_HOST, "
+        "then --host)",
     )
     parser.add_argument("--frontend-id", default="qf", help="unique in the cluster")
     parser.add_argument("--workers", "--thread_pool_size", type=int, default=1)
@@ -99,8 +109,25 @@ def redis_url(arguments: argparse.Namespace) -> str:
     url = arguments.redis_url or os.environ.get("CLIPPER_REDIS_URL")
     if url:
         return str(url)
-    host = arguments.redis_ip
-    return f"redis://{f'[{host}]' if ':' in host else host}:{arguments.redis_port}/0"
+    password = os.environ.get("CLIPPER_REDIS_PASSWORD")
+    user = f":{urllib.parse.quote(password, safe='')}@" if password else ""
+    return f"redis://{user}{host_port(arguments.redis_ip, arguments.redis_port)}/0"
+
+
+def advertised_host(arguments: argparse.Namespace) -> str:
+    """Return the host under which containers reach this frontend.
+
+    Raises:
+        ClipperException: it listens on every address and was not told which of them to give.
+    """
+    host = arguments.advertise_host or os.environ.get("CLIPPER_ADVERTISE_HOST") or arguments.host
+    if host in _EVERY_ADDRESS:
+        raise ClipperException(
+            f"Model containers cannot dial {host or 'an empty host'}: it stands for every address "
+            "of this machine. Give the name or address under which they reach this query frontend "
+            "with --advertise-host or CLIPPER_ADVERTISE_HOST, in Docker the container's name."
+        )
+    return str(host)
 
 
 def query_settings(arguments: argparse.Namespace, index: int) -> QueryFrontendSettings:
@@ -122,7 +149,7 @@ def query_settings(arguments: argparse.Namespace, index: int) -> QueryFrontendSe
         ),
         worker=WorkerSettings(
             worker_id=f"{arguments.frontend_id}-{index}",
-            advertise_host=arguments.advertise_host or arguments.host,
+            advertise_host=advertised_host(arguments),
             rpc_host=arguments.host,
             rpc_port=arguments.rpc_port + index,
             token=os.environ.get("CLIPPER_TOKEN", ""),
@@ -175,6 +202,7 @@ def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> 
             worker += ["--listen-fd", str(start.listen_fd)]
         return worker
 
+    advertised_host(arguments)  # once, here, instead of in every worker's log again and again
     pool = WorkerPoolSettings(
         host=arguments.host,
         port=arguments.port,
@@ -185,9 +213,10 @@ def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> 
 
 
 def _run_store(arguments: argparse.Namespace) -> int:
-    from clipper.store.embedded import exec_server
+    from clipper.store.embedded import PASSWORD_VARIABLE, StoreListener, exec_server
 
-    exec_server(arguments.data_dir, arguments.socket)
+    listener = StoreListener(arguments.socket, arguments.host, arguments.port)
+    exec_server(arguments.data_dir, listener, os.environ.get(PASSWORD_VARIABLE, ""))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -195,6 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = build_parser().parse_args(words)
     setup_logging(arguments.command)
+    # Process 1 of a container has no default action for SIGTERM; servers take the signal over.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Each process loads only its own part: the supervisor and the store stay small.
     try:
         if arguments.command == "query-frontend":

@@ -36,8 +36,9 @@ class EmbeddedServer:
 
     def start(self) -> None:
         code = (
-            "import sys; from pathlib import Path; from clipper.store.embedded import exec_server; "
-            "exec_server(Path(sys.argv[1]), Path(sys.argv[2]))"
+            "import sys; from pathlib import Path; from clipper.store import embedded; "
+            "listener = embedded.StoreListener(Path(sys.argv[2])); "
+            "embedded.exec_server(Path(sys.argv[1]), listener)"
         )
         command = [sys.executable, "-c", code, str(self.data_dir), str(self.socket_path)]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)

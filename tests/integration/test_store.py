@@ -284,9 +284,10 @@ async def test_two_servers_cannot_share_a_data_directory(embedded_server, monkey
     from clipper.store import embedded
 
     monkeypatch.setattr(embedded, "_LOCK_WAIT_S", 0.1)
-    monkeypatch.setattr(embedded.os, "execv", lambda *_: pytest.fail("the server was started"))
+    monkeypatch.setattr(embedded.os, "execve", lambda *_: pytest.fail("the server was started"))
+    listener = embedded.StoreListener(embedded_server.socket_path)
     with pytest.raises(ClipperException, match="Another server already uses"):
-        embedded.exec_server(embedded_server.data_dir, embedded_server.socket_path)
+        embedded.exec_server(embedded_server.data_dir, listener)
 
 
 async def test_leases_are_ordered_renewed_and_expire(store: RedisStore) -> None:
