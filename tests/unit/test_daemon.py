@@ -91,10 +91,8 @@ def _logging_as_it_was() -> Iterator[None]:
 def test_the_originals_flags_and_the_workers_own_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPPER_TOKEN", "secret")
     flags = "--rpc_service_port 7100 --prediction_cache_size 0 --thread_pool_size 3"
-    flags += (
-        " --timeout_request 7 --timeout_content 8 --host 0.0.0.0 --frontend-id a"
+    flags += " --timeout_request 7 --timeout_content 8 --host 0.0.0.0 --frontend-id a"
     flags += " --advertise-host query_frontend-1"
-    )
     arguments = parse(*flags.split())
     settings = query_settings(arguments, 2)  # type: ignore[arg-type]
 
