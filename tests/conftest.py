@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from clipper.managers.ports import free_port
+from tests import tiers
+from tests.stock import StockImages, engine_problem
 
-_TIERS = ("unit", "architecture", "integration", "e2e")
 _TESTS = Path(__file__).parent
+_TIER_OF = pytest.StashKey[dict[str, tiers.Tier]]()
 
 # A shared machine stalls now and then: deadlines per example would fail without a fault. In CI the
 # examples are the same on every run, so that a red run is about the change and not about the draw.
@@ -21,15 +24,73 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TIER_OF] = {}
+    try:
+        tiers.required(os.environ)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give tests the marker of the folder that they are in."""
+    tier = _tier(item)
+    if tier.marker:
+        item.add_marker(tier.marker)
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run quick tiers first; inside a tier the random order stands."""
-    items.sort(key=_tier)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run quick tiers first, leave out what nobody asked for; inside a tier the order stands."""
+    known = config.stash[_TIER_OF]
+    known.update((item.nodeid, _tier(item)) for item in items)
+    unwanted = [item for item in items if not _wanted(item)]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if item not in set(unwanted)]
+    items.sort(key=lambda item: tiers.order(known[item.nodeid]))
 
 
-def _tier(item: pytest.Item) -> int:
-    parts = item.path.relative_to(_TESTS).parts if item.path.is_relative_to(_TESTS) else ()
-    return _TIERS.index(parts[0]) if parts and parts[0] in _TIERS else len(_TIERS)
+def _wanted(item: pytest.Item) -> bool:
+    config = item.config
+    return tiers.asked_for(_tier(item), config.option.markexpr or "", config.invocation_params.args)
+
+
+def _tier(item: pytest.Item) -> tiers.Tier:
+    inside = item.path.is_relative_to(_TESTS)
+    folder = item.path.relative_to(_TESTS).parts[0] if inside else ""
+    return tiers.tier_of(folder, {mark.name for mark in item.iter_markers()})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs an engine where none answers; fail it where the tier is required."""
+    if item.get_closest_marker("docker") is None:
+        return
+    problem = engine_problem()
+    if problem is None:
+        return
+    if "docker" in tiers.required(os.environ):
+        pytest.fail(f"{tiers.REQUIRE} asks for Docker. {problem}", pytrace=False)
+    pytest.skip(problem)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End the run with the count of tests per tier."""
+    ended = collections.defaultdict(list)
+    for outcome, reports in terminalreporter.stats.items():
+        ended[outcome] = [report.nodeid for report in reports if hasattr(report, "nodeid")]
+    lines = tiers.tally(terminalreporter.config.stash[_TIER_OF], ended).lines()
+    if lines:
+        terminalreporter.section("tests per tier")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def stock_images() -> Iterator[StockImages]:
+    """Clipper's own images, each built when a test first needs it."""
+    with StockImages.opened() as images:
+        yield images
 
 
 @pytest.fixture(scope="session")
