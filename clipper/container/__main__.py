@@ -22,6 +22,7 @@ import clipper
 from clipper.artifacts import MODULES_DIR
 from clipper.container.metrics import ContainerMetrics
 from clipper.container.model import Model
+from clipper.container.readiness import ReadinessFile
 from clipper.container.runtime import ContainerRuntime, RuntimeParts
 from clipper.container.settings import ContainerSettings
 from clipper.container.user_metrics import PROCESS_METRICS
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = ContainerSettings.from_environment(os.environ)
+        ready_file = ReadinessFile(settings.ready_file)
+        ready_file.prepare()
         model = load_model(options.framework, settings.model_path)
     except ClipperException as error:
         _log.error("%s", error)
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log.exception("The model could not be loaded")
         return 1
     _log.info("Loaded %s:%s", settings.model_name, settings.model_version)
-    return ContainerRuntime(model, _parts(settings, options.framework)).run()
+    return ContainerRuntime(model, _parts(settings, options.framework, ready_file)).run()
 
 
 def load_model(framework: str, path: str) -> Model:
@@ -90,12 +93,13 @@ def load_model(framework: str, path: str) -> Model:
     return model
 
 
-def _parts(settings: ContainerSettings, framework: str) -> RuntimeParts:
+def _parts(settings: ContainerSettings, framework: str, ready_file: ReadinessFile) -> RuntimeParts:
     runtime = f"clipper {clipper.__version__}, {framework}, Python {platform.python_version()}"
     return RuntimeParts(
         settings,
         ContainerMetrics(PROCESS_METRICS.registry),
         runtime,
+        ready_file,
         new_event_loop=_new_event_loop,
     )
 

@@ -25,6 +25,7 @@ from clipper.container.dialer import Dialer
 from clipper.container.metrics import ContainerMetrics
 from clipper.container.model import Model
 from clipper.container.pipe import ReplicaPipe
+from clipper.container.readiness import ReadinessFile
 from clipper.container.settings import ContainerSettings
 from clipper.container.work import Clock, FaultLog, Outcome, Work, compute
 from clipper.rpc.channel import PROTOCOL_VERSION
@@ -44,6 +45,7 @@ class RuntimeParts:
     settings: ContainerSettings
     metrics: ContainerMetrics
     runtime: str
+    ready_file: ReadinessFile
     clock: Clock = time.monotonic
     random: random.Random = dataclasses.field(default_factory=random.Random)
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -106,11 +108,17 @@ class ContainerRuntime:
             clock=parts.clock,
             random=parts.random.random,
         )
+
+        def streams_changed() -> None:
+            parts.ready_file.show(bool(self._pipe.streams) and not stop.is_set())
+            dialer.changed()
+
         self._pipe = ReplicaPipe(
-            self._todo, parts.metrics, parts.clock, dialer.workers, dialer.changed
+            self._todo, parts.metrics, parts.clock, dialer.workers, streams_changed
         )
         dialer.start(self._pipe)
         await stop.wait()
+        streams_changed()
         dialer.stop_dialling()
         await self._pipe.drain()
         await dialer.close()

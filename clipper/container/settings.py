@@ -36,6 +36,8 @@ class ContainerSettings:
     """CLIPPER_METRICS_HOST: address that the metrics are served on."""
     drain_timeout_s: float = 30.0
     """CLIPPER_DRAIN_TIMEOUT_S: after SIGTERM the process ends by force when this has passed."""
+    ready_file: str | None = None
+    """CLIPPER_READY_FILE: exists while the container serves; empty (here None) writes none."""
 
     @property
     def entry_address(self) -> str:
@@ -60,6 +62,7 @@ class ContainerSettings:
             metrics_port=_metrics_port(environment),
             metrics_host=environment.get("CLIPPER_METRICS_HOST") or cls.metrics_host,
             drain_timeout_s=_seconds(environment, "CLIPPER_DRAIN_TIMEOUT_S", cls.drain_timeout_s),
+            ready_file=environment.get("CLIPPER_READY_FILE") or None,
         )
 
 

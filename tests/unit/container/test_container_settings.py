@@ -41,6 +41,8 @@ def test_required_variables_are_named(name: str) -> None:
         ("CLIPPER_METRICS_PORT", "OFF", "metrics_port", None),
         ("CLIPPER_METRICS_HOST", "127.0.0.1", "metrics_host", "127.0.0.1"),
         ("CLIPPER_DRAIN_TIMEOUT_S", "1.5", "drain_timeout_s", 1.5),
+        ("CLIPPER_READY_FILE", "/tmp/ready", "ready_file", "/tmp/ready"),
+        ("CLIPPER_READY_FILE", "", "ready_file", None),
     ],
 )
 def test_values(name: str, text: str, field: str, value: object) -> None:
