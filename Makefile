@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint format types imports unit bench proto wheel venv clean
+.PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
+  proto wheel venv clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 # --- environments -----------------------------------------------------------------------------
 
@@ -47,11 +48,20 @@ bench: $(VENV)/.bench ## print the benchmark ladder, and what three workers make
 	@$(BIN)/python -m benchmarks.ladder
 	@$(BIN)/python -m benchmarks.shared_replica
 
+images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
+	@$(BIN)/clipper images build
+
 # --- for developers ---------------------------------------------------------------------------
 
 test: lint types imports ## lint, types, import direction and every test that can run here
 	@echo "==> tests"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-docker: $(VENV)/.dev ## the tests that need a Docker engine; they fail if there is none
+	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m 'docker and not frameworks' $(PYTEST_ARGS)
+
+test-frameworks: $(VENV)/.dev ## TensorFlow, PySpark, LightGBM, MXNet in Docker: images of several GB
+	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m frameworks $(PYTEST_ARGS)
 
 fast: $(VENV)/.dev ## unit and architecture tests only
 	@$(BIN)/python -m pytest tests/unit tests/architecture $(PYTEST_ARGS)

@@ -58,7 +58,7 @@ def required(environ: Mapping[str, str]) -> frozenset[str]:
         ValueError: a name that nothing is called, lest a slip switch the requirement off.
     """
     names = frozenset(part.strip() for part in environ.get(REQUIRE, "").split(",")) - {""}
-    known = {tier.marker for tier in TIERS if tier.marker}
+    known = {tier.marker for tier in TIERS if tier.marker and not tier.on_request}
     if names - known:
         raise ValueError(
             f"{REQUIRE} names {', '.join(sorted(names - known))}, but there are only the tiers "
