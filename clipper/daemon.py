@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     worker.add_argument("--index", type=int, required=True)
     worker.add_argument("--hub-socket", help="Unix socket of the supervisor's metrics hub")
     worker.add_argument("--listen-fd", type=int, help="listening HTTP socket to inherit")
+    worker.add_argument("--restarted", action="store_true", help="it follows one that died")
     management = commands.add_parser("management-frontend", help="REST administration")
     _store_arguments(management)
     management.add_argument("--host", default="127.0.0.1")
@@ -167,7 +168,9 @@ def _run_worker(arguments: argparse.Namespace) -> int:
         settings = query_settings(arguments, arguments.index)
         store = RedisStore(settings.redis_url, settings.cluster_name)
         try:
-            await run_worker(settings, store, arguments.hub_socket, arguments.listen_fd)
+            await run_worker(
+                settings, store, arguments.hub_socket, arguments.listen_fd, arguments.restarted
+            )
         finally:
             await store.close()
 
@@ -178,13 +181,16 @@ def _run_worker(arguments: argparse.Namespace) -> int:
 def _run_management(arguments: argparse.Namespace) -> int:
     import uvloop
 
+    from clipper.frontend.port_claim import claim_lone_port
     from clipper.management.server import serve
     from clipper.store.redis import RedisStore
+
+    listener = claim_lone_port(arguments.host, arguments.port, "--port")
 
     async def run() -> None:
         store = RedisStore(redis_url(arguments), arguments.cluster_name)
         try:
-            await serve(store, arguments.host, arguments.port)
+            await serve(store, listener)
         finally:
             await store.close()
 
@@ -200,6 +206,8 @@ def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> 
         worker += ["--index", str(start.index), "--hub-socket", start.hub_socket]
         if start.listen_fd is not None:
             worker += ["--listen-fd", str(start.listen_fd)]
+        if start.restarted:
+            worker.append("--restarted")
         return worker
 
     advertised_host(arguments)  # once, here, instead of in every worker's log again and again

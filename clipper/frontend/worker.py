@@ -26,6 +26,7 @@ from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
 from clipper.frontend.registry import WorkerRegistry
+from clipper.frontend.starting import StartingApp, first_epoch
 from clipper.http_protocol import bounded_protocol
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
@@ -40,7 +41,6 @@ from clipper.store.base import ConfigStore, ModelRecord
 
 log = logging.getLogger(__name__)
 
-_STORE_RETRY_S = 1.0
 _RETURN_S = 3.0
 """A worker that follows a dead one waits so long for its replicas before it takes queries."""
 
@@ -148,29 +148,21 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _first_epoch(store: ConfigStore) -> int:
-    """Wait for the store for ever, as the original did, and say so."""
-    while True:
-        try:
-            return await store.next_epoch()
-        except StoreUnavailable as error:
-            log.error("waiting for the configuration store: %s", error)
-            await asyncio.sleep(_STORE_RETRY_S)
-
-
 async def run_worker(
     settings: QueryFrontendSettings,
     store: ConfigStore,
     hub_socket: str | None,
     listen_fd: int | None,
+    restarted: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM or SIGINT, then drain. While the store is away, answer health checks.
 
     Args:
         settings: of this worker.
         store: where the configuration is; stays open.
         hub_socket: of the supervisor's metrics hub; None: this worker shows its own metrics.
         listen_fd: the listening HTTP socket to use; None: bind the shared port.
+        restarted: it follows a worker that died; others on the shared port may be serving.
 
     Raises:
         ExceptionGroup: the configuration can be followed no more, for a reason that is a fault of
@@ -181,10 +173,12 @@ async def run_worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopped = asyncio.create_task(stop.wait())
-    starting = asyncio.create_task(_first_epoch(store))
+    http = _HttpServer(settings, listen_fd, alone=listen_fd is not None or not restarted)
+    starting = asyncio.create_task(first_epoch(store, http.waiting))
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
         starting.cancel()
+        await http.stop()
         return
     worker = Worker(
         settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now, __version__)
@@ -196,15 +190,14 @@ async def run_worker(
     await worker.follower.replicas_returned(_RETURN_S)
     spare_queries_full_collections()
     collecting = asyncio.create_task(collect_when_idle(lambda: worker.processor.ids.issued))
-    server = _http_server(worker, hub)
-    serving = asyncio.create_task(server.serve([_listener(settings.http, listen_fd)]))
+    http.app.started(worker.http_app(hub))
+    serving = http.start()
     await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if following.done() and not following.cancelled():
         log.error("the configuration is followed no more", exc_info=following.exception())
     log.info("stopping: draining what is in flight")
     worker.stopping = True
-    server.should_exit = True
-    await serving
+    await http.stop()
     for task in (stopped, collecting):
         task.cancel()
     await worker.leave()
@@ -216,23 +209,57 @@ async def run_worker(
         following.result()
 
 
-def _http_server(worker: Worker, hub: MetricsHubClient) -> _Server:
-    http = worker.settings.http
-    return _Server(
-        uvicorn.Config(
-            worker.http_app(hub),
-            http=bounded_protocol(http.timeout_content_s),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=http.timeout_request_s,
-            timeout_graceful_shutdown=int(worker.settings.worker.drain_s),
-            backlog=2048,
-        )
+class _HttpServer:
+    """The worker's HTTP server, which begins to listen once and late.
+
+    Connections wait for a worker that starts in the usual moment. One that has to wait for the
+    store says so instead, unless others are there to answer in its place.
+    """
+
+    def __init__(self, settings: QueryFrontendSettings, listen_fd: int | None, alone: bool) -> None:
+        self.app = StartingApp()
+        self._http = settings.http
+        self._listen_fd = listen_fd
+        self._alone = alone
+        self._server = _Server(_uvicorn_config(self.app, settings))
+        self._serving: asyncio.Task[None] | None = None
+
+    def waiting(self, reason: str) -> None:
+        """The store is away."""
+        self.app.reason = reason
+        if self._alone:
+            self.start()
+
+    def start(self) -> asyncio.Task[None]:
+        """Listen from now on; return the task that ends with the server."""
+        if self._serving is None:
+            listener = _listener(self._http, self._listen_fd)
+            self._serving = asyncio.create_task(self._server.serve([listener]))
+        return self._serving
+
+    async def stop(self) -> None:
+        """Answer what is in flight and close; nothing happens when it never listened."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+def _uvicorn_config(app: StartingApp, settings: QueryFrontendSettings) -> uvicorn.Config:
+    http = settings.http
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        http=bounded_protocol(http.timeout_content_s),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=http.timeout_request_s,
+        timeout_graceful_shutdown=int(settings.worker.drain_s),
+        backlog=2048,
     )
 
 

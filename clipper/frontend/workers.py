@@ -97,6 +97,8 @@ class WorkerStart:
     """The listening HTTP socket of a lone worker: it outlives the worker, so that connections
     wait while a dead one is started again. Several workers bind the port with SO_REUSEPORT
     instead, so that a dead one's connections go to the others."""
+    restarted: bool = False
+    """It follows a worker that died."""
 
 
 async def supervise(
@@ -125,7 +127,7 @@ async def supervise(
             async with asyncio.TaskGroup() as group:
                 for index in range(settings.workers):
                     start = WorkerStart(index, hub_path, listen_fd)
-                    worker = _Worker(start, command(start), settings, hub)
+                    worker = _Worker(start, command, settings, hub)
                     group.create_task(worker.keep_running(stop))
         finally:
             await hub.stop()
@@ -150,11 +152,15 @@ class _Worker:
     """Keeps one worker process running."""
 
     def __init__(
-        self, start: WorkerStart, argv: list[str], settings: WorkerPoolSettings, hub: MetricsHub
+        self,
+        start: WorkerStart,
+        command: Callable[[WorkerStart], list[str]],
+        settings: WorkerPoolSettings,
+        hub: MetricsHub,
     ) -> None:
         self._name = f"worker {start.index}"
-        self._listen_fd = start.listen_fd
-        self._argv = argv
+        self._start = start
+        self._command = command
         self._settings = settings
         self._hub = hub
 
@@ -175,9 +181,10 @@ class _Worker:
     async def _run_once(self, stop: asyncio.Future[None]) -> str:
         """Run the process to its end, which ``stop`` brings about; return how it ended."""
         try:
-            process = _Process(self._argv, self._listen_fd)
+            process = _Process(self._command(self._start), self._start.listen_fd)
         except OSError as error:
             return f"cannot be started: {error}"
+        self._start = dataclasses.replace(self._start, restarted=True)
         self._hub.worker_started(process.pid)
         _log.info("%s started with pid %d", self._name, process.pid)
         try:

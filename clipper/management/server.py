@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 
 from clipper.http_protocol import bounded_protocol
@@ -10,17 +12,11 @@ from clipper.management.settings import ManagementSettings
 from clipper.store.base import ConfigStore
 
 
-async def serve(store: ConfigStore, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Raises:
-        SystemExit: the port is taken.
-    """
+async def serve(store: ConfigStore, listener: socket.socket) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT; the store may be away meanwhile."""
     settings = ManagementSettings()
     config = uvicorn.Config(
         create_app(store, settings),
-        host=host,
-        port=port,
         http=bounded_protocol(settings.body_timeout_s),
         ws="none",
         lifespan="off",
@@ -28,4 +24,4 @@ async def serve(store: ConfigStore, host: str, port: int) -> None:
         access_log=False,
         server_header=False,
     )
-    await uvicorn.Server(config).serve()
+    await uvicorn.Server(config).serve([listener])
