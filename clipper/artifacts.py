@@ -29,6 +29,9 @@ TENSORFLOW_DIR = "tfmodel"
 KERAS_MODEL_STEM = "keras_model"
 """Keras file; its suffix, ``.keras`` or ``.h5``, says the format."""
 
+KERAS_CUSTOM_OBJECTS_FILE = "keras_custom_objects.pkl"
+"""cloudpickle of ``{registered name: class or function}``, for what Keras itself has not."""
+
 XGBOOST_MODEL_FILE = "xgboost_model.ubj"
 """XGBoost's own binary JSON."""
 
