@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return 0 if is_healthy(port, path) else 1
     except OSError as error:
-        print(error)
+        sys.stderr.write(f"{error}\n")
         return 1
 
 

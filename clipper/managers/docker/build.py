@@ -1,26 +1,51 @@
 """Building, pushing and pulling images, with what went wrong in the error and not only in the log.
 
-The engine answers these calls with a stream of JSON objects and status 200, whatever happens
-afterwards: a failure is an object in the stream (spec §10.3 and #570 tell of one nobody looked at).
+The engine answers these calls with status 200 and a stream of JSON objects, whatever happens
+afterwards: a failure is an object in the stream (in the original nobody looked at it, spec §10.3).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
+
+import docker
+import docker.errors
+import docker.utils
+import requests
 
 from clipper.errors import ClipperException
 from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.transcript import BuildFailed, Transcript
+from clipper.managers.stock_images import StockImage, parse_stock_image
+
+__all__ = [
+    "BuildFailed",
+    "OnLine",
+    "TransferFailed",
+    "build_command",
+    "build_image",
+    "ensure_image",
+    "log_line",
+    "pip_arguments",
+    "pull_image",
+    "push_image",
+]
 
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST")
 """Settings of pip that a build takes over from the client's environment."""
 
 SILENCE_LIMIT_S = 1800
-"""No single step may say nothing for longer: pip is silent while it loads a large wheel."""
+"""No step may say nothing for longer: pip is silent while it loads a large wheel, and so is a
+registry that puts a large layer into its store."""
+
+PUSH_ATTEMPTS = 4
+"""Counting the first one."""
 
 OnLine = Callable[[str], None]
 """Called with every line of a build's, push's or pull's log."""
@@ -28,8 +53,8 @@ OnLine = Callable[[str], None]
 _log = logging.getLogger(__name__)
 
 
-class BuildFailed(ClipperException):
-    """An image could not be built; the text holds the step and its failing lines."""
+class TransferFailed(ClipperException):
+    """An image could not be pushed or pulled; the text holds the registry's words."""
 
 
 def log_line(line: str) -> None:
@@ -51,8 +76,8 @@ def build_image(
     Args:
         context: an uncompressed tar file of the build context.
         dockerfile: its place in the context.
-        build_args: values of the Dockerfile's ARG lines; proxies come from Docker's own
-            configuration.
+        build_args: values of the Dockerfile's ARG lines. Proxies come from Docker's own
+            configuration, as with ``docker build``.
 
     Raises:
         BuildFailed: a step failed; holds the step and the lines that say why.
@@ -78,58 +103,199 @@ def build_image(
 
 
 def pip_arguments(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return pip's settings of the client's environment as build arguments."""
-    return {name: environment[name] for name in PIP_VARIABLES if environment.get(name)}
+    """Return pip's settings of the client's environment as build arguments.
+
+    Directories of this machine are left out: a build does not see them.
+    """
+    arguments = {}
+    for name in PIP_VARIABLES:
+        words = environment.get(name, "").split()
+        if name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+            words = [word for word in words if re.match(r"https?://", word)]
+        if words:
+            arguments[name] = " ".join(words)
+    return arguments
 
 
-class Transcript:
-    """What a build has said so far."""
+def push_image(
+    engine: Engine,
+    name: str,
+    *,
+    on_line: OnLine = log_line,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Push an image, with the credentials of Docker's own configuration.
 
-    def __init__(self, tag: str) -> None:
-        self._tag = tag
-        self._step = ""
-        self._said: deque[str] = deque(maxlen=400)
+    Only failures that may pass are tried again: timeouts, broken connections, a registry that is
+    overloaded.
 
-    def lines(self, stream: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-        """Yield the lines of a build's stream.
+    Args:
+        name: repository and tag.
+        pause: waits for so many seconds between two attempts.
 
-        Raises:
-            BuildFailed: the stream holds a failure.
-        """
-        for part in stream:
-            if "error" in part:
-                raise BuildFailed(self._explain(str(part["error"]).strip()))
-            for line in str(part.get("stream") or part.get("status") or "").splitlines():
-                if line.strip():
-                    self._remember(line.rstrip())
-                    yield line.rstrip()
-
-    def _remember(self, line: str) -> None:
-        if re.match(r"Step \d+/\d+ : ", line):
-            self._step = line
-            self._said.clear()
-        else:
-            self._said.append(line)
-
-    def _explain(self, error: str) -> str:
-        number, _, instruction = self._step.partition(" : ")
-        where = (
-            f"{number.lower()}, {_short(instruction)}" if self._step else "before its first step"
-        )
-        return "\n".join(
-            [f"Image {self._tag} cannot be built ({where}):", *self._failing_lines(), error]
-        )
-
-    def _failing_lines(self) -> list[str]:
-        plain = [_COLOUR.sub("", line) for line in self._said]
-        failing = [line for line in plain if re.match(r"\s*(ERROR|E|error|fatal)\b ?:", line)]
-        return failing[-10:] or plain[-10:]
+    Raises:
+        TransferFailed: refused, no such registry, or still failing after some attempts.
+        EngineAbsent: the engine does not answer.
+    """
+    for attempt in range(PUSH_ATTEMPTS):
+        try:
+            with _transferring(engine, "pushed", name) as api:
+                _follow(api.push(name, stream=True, decode=True), on_line)
+            return
+        except TransferFailed as error:
+            if attempt + 1 == PUSH_ATTEMPTS or not _may_pass(error.msg):
+                raise
+            on_line(f"{error.msg.splitlines()[0]}: trying again")
+            pause(2.0**attempt)
 
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SHOWN_CHARACTERS = 160
+def pull_image(
+    engine: Engine, name: str, *, on_line: OnLine = log_line, silence_s: float = SILENCE_LIMIT_S
+) -> str:
+    """Pull an image, with the credentials of Docker's own configuration, and return its id.
+
+    Args:
+        name: repository, and tag or digest; without either it is ``latest``.
+        silence_s: gives up when nothing has been heard for so long.
+
+    Raises:
+        TransferFailed: refused, or there is no such image or registry.
+        EngineAbsent: the engine does not answer.
+    """
+    with _transferring(engine, "pulled", name, silence_s) as api:
+        _follow(api.pull(name, stream=True, decode=True), on_line)
+    with engine.calling(f"looking for image {name}"):
+        return str(engine.client.images.get(name).id)
 
 
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+def ensure_image(engine: Engine, name: str, *, on_line: OnLine = log_line) -> str:
+    """Return the id of an image that is on the engine, or is pulled now.
+
+    Raises:
+        ClipperException: neither; for Clipper's own images it names the command that builds them.
+        EngineAbsent: the engine does not answer.
+    """
+    try:
+        with engine.calling(f"looking for image {name}"):
+            return str(engine.client.images.get(name).id)
+    except docker.errors.NotFound:
+        on_line(f"Image {name} is not on this engine: pulling it")
+    try:
+        return pull_image(engine, name, on_line=on_line)
+    except TransferFailed as error:
+        command = build_command(name)
+        if command is None:
+            raise
+        raise TransferFailed(
+            f"Image {name} is neither on this Docker engine nor can it be pulled "
+            f"({_first_line(error)}). `{command}` makes it here"
+        ) from error
+
+
+def build_command(name: str) -> str | None:
+    """Return the command that builds one of Clipper's own images; None: the image is not one."""
+    stock = parse_stock_image(name)
+    if stock is not None:
+        return f"clipper images build {stock.family.name}{_python_option(stock)}"
+    short = name.rpartition("/")[2].partition(":")[0]
+    known = {"query_frontend": "frontend", "management_frontend": "frontend"}
+    known["prometheus"] = "prometheus"
+    return f"clipper images build {known[short]}" if short in known else None
+
+
+def _python_option(stock: StockImage) -> str:
+    return f" --python {stock.python[0]}.{stock.python[1:]}" if stock.python else ""
+
+
+class _PatientClient(docker.APIClient):
+    """Waits for every answer and every piece of it as long as it was told, and no longer.
+
+    The Docker client pushes with the limit of short calls, and pulls with none at all.
+    """
+
+    def post(self, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send a request with this client's own time limit."""
+        return super().post(url, **{**options, "timeout": self.timeout})
+
+
+@contextlib.contextmanager
+def _transferring(
+    engine: Engine, verb: str, name: str, silence_s: float = SILENCE_LIMIT_S
+) -> Iterator[docker.APIClient]:
+    """Give a client for one push or pull, and tell its failures as `TransferFailed`."""
+    silence = f"nothing was heard for {silence_s:.0f} s (timeout)"
+    with engine.calling(f"moving image {name}"):
+        api = _PatientClient(**docker.utils.kwargs_from_env())
+    api.timeout = int(silence_s)
+    try:
+        with engine.calling(f"moving image {name}"), contextlib.closing(api):
+            try:
+                yield api
+            except docker.errors.APIError as error:
+                raise _failure(verb, name, str(error.explanation or error)) from error
+            except requests.exceptions.Timeout as error:
+                raise _failure(verb, name, silence) from error
+            except requests.exceptions.ConnectionError as error:
+                # Inside a stream a read timeout arrives under this name.
+                if "timed out" not in str(error).lower():
+                    raise
+                raise _failure(verb, name, silence) from error
+    except _StreamError as error:
+        raise _failure(verb, name, str(error)) from error
+
+
+class _StreamError(Exception):
+    """The stream of a push or pull holds a failure."""
+
+
+def _follow(stream: Iterable[Mapping[str, Any]], on_line: OnLine) -> None:
+    """Pass the stages of a push or pull on, without the progress of each layer's bytes."""
+    for part in stream:
+        if "error" in part:
+            raise _StreamError(str(part["error"]).strip())
+        status = str(part.get("status", ""))
+        if status and "progress" not in part:
+            on_line(f"{part['id']}: {status}" if part.get("id") else status)
+
+
+_TRANSIENT = re.compile(
+    r"timeout|timed out|temporar|connection reset|broken pipe|\bEOF\b|too many requests"
+    r"|toomanyrequests|\b(429|500|502|503|504)\b|internal server error|service unavailable",
+    re.IGNORECASE,
+)
+_LASTING = re.compile(r"no such host|connection refused|denied|unauthorized", re.IGNORECASE)
+
+
+def _may_pass(words: str) -> bool:
+    return bool(_TRANSIENT.search(words)) and not _LASTING.search(words)
+
+
+def _failure(verb: str, name: str, words: str) -> TransferFailed:
+    advice = next((text for pattern, text in _ADVICE if pattern.search(words)), "")
+    text = f"Image {name} cannot be {verb}: {words.rstrip('.')}"
+    return TransferFailed(f"{text}. {advice.format(registry=_registry(name))}".rstrip(". "))
+
+
+def _registry(name: str) -> str:
+    first, slash, _ = name.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else ""
+
+
+_ADVICE = (
+    (
+        re.compile(r"denied|unauthorized|authentication required|no basic auth", re.IGNORECASE),
+        "Look whether the name is right, and log in: `docker login {registry}`",
+    ),
+    (
+        re.compile(r"HTTP response to HTTPS client"),
+        "The registry speaks plain HTTP: name {registry} in the engine's `insecure-registries`",
+    ),
+    (
+        re.compile(r"no such host|connection refused|no route to host|i/o timeout", re.IGNORECASE),
+        "Look whether the registry's name is right and whether the engine's machine reaches it",
+    ),
+)
+
+
+def _first_line(error: ClipperException) -> str:
+    return error.msg.partition(" cannot be pulled: ")[2].splitlines()[0]
