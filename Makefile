@@ -29,7 +29,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "==> installing Clipper with its test and lint tools (two or three minutes the first time)"
-	@$(PIP) -e '.[sklearn,dev]'
+	@$(PIP) -e '.[sklearn,frameworks,dev]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python

@@ -9,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import inspect
 import pathlib
-import site
-import sys
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 import cloudpickle
 
 from clipper.artifacts import FUNCTION_FILE
+from clipper.deployers.local_modules import LocalModules
 from clipper.errors import ClipperException
-
-_OWN_PACKAGES = ("clipper", "clipper_admin")  # every model container has them
 
 
 def save_function(func: Callable[..., Any], directory: pathlib.Path) -> pathlib.Path:
@@ -54,7 +50,7 @@ def serialize_function(func: Callable[..., Any]) -> bytes:
 def local_modules_by_value() -> Iterator[None]:
     """While this is open, cloudpickle carries modules that are not installed by value."""
     already = cloudpickle.list_registry_pickle_by_value()
-    modules = [module for module in _local_modules() if module.__name__ not in already]
+    modules = [module for module in LocalModules.here().loaded() if module.__name__ not in already]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -62,39 +58,6 @@ def local_modules_by_value() -> Iterator[None]:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-def _local_modules() -> list[ModuleType]:
-    installed = _installed_directories()
-    return [
-        module
-        for name, module in list(sys.modules.items())
-        if isinstance(module, ModuleType)
-        and name == module.__name__
-        and is_local(module, installed)
-    ]
-
-
-def is_local(module: ModuleType, installed: tuple[pathlib.Path, ...]) -> bool:
-    """Whether a module lives in a file outside the given directories of installed packages."""
-    file = getattr(module, "__file__", None)
-    top_level = module.__name__.partition(".")[0]
-    if not isinstance(file, str) or top_level in ("__main__", "__mp_main__", *_OWN_PACKAGES):
-        return False
-    path = pathlib.Path(file)
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return False
-    resolved = path.resolve()
-    return not any(resolved.is_relative_to(directory) for directory in installed)
-
-
-def _installed_directories() -> tuple[pathlib.Path, ...]:
-    """The standard library, and every place that packages are installed to."""
-    paths = {sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    paths |= {*site.getsitepackages(), site.getusersitepackages()}
-    # `pip install --target` makes a directory on the import path that looks like site-packages.
-    paths |= {path for path in sys.path if path and any(pathlib.Path(path).glob("*.dist-info"))}
-    return tuple(pathlib.Path(path).resolve() for path in paths if path)
 
 
 def _explanation(func: Callable[..., Any], error: Exception) -> str:

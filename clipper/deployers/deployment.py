@@ -26,7 +26,9 @@ from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
 from clipper.deployers.base_image import choose_base_image
 from clipper.deployers.closures import save_function
-from clipper.deployers.environment import save_requirements
+from clipper.deployers.environment import Environment, find_environment
+from clipper.deployers.local_sources import save_local_sources
+from clipper.deployers.used_modules import UsedModules, used_modules
 from clipper.errors import ClipperException
 from clipper.managers.stock_images import FAMILIES
 
@@ -89,8 +91,11 @@ def deploy(
         directory = pathlib.Path(temporary)
         save_function(func, directory)
         needs = _save_model(framework, save, directory)
+        used = _save_own_modules(used_modules([func, *needs.objects]), directory)
         if pkgs_to_install is None:
-            save_requirements([func, *needs.objects], needs.modules, directory)
+            environment = find_environment(used, needs.modules)
+            environment.save(directory)
+            _show(clipper_conn, environment, f"{name}:{version}")
         clipper_conn.build_and_deploy_model(
             name,
             str(version),
@@ -104,6 +109,21 @@ def deploy(
             pkgs_to_install,
             **options,
         )
+
+
+def _save_own_modules(used: UsedModules, directory: pathlib.Path) -> UsedModules:
+    """Save local modules that only the code's import statements name; what they use counts too."""
+    try:
+        further = save_local_sources(used.imported, directory)
+    except SyntaxError as error:
+        raise ClipperException(f"A module that the function imports is broken: {error}") from error
+    return dataclasses.replace(used, imported=used.imported | further)
+
+
+def _show(clipper_conn: ClipperConnection, environment: Environment, model: str) -> None:
+    clipper_conn.logger.info(environment.describe(model))
+    for problem in environment.problems:
+        clipper_conn.logger.warning(problem)
 
 
 def nothing_to_save(_directory: pathlib.Path) -> Needs:

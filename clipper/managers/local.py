@@ -29,6 +29,7 @@ from clipper.managers.labels import create_model_container_label
 from clipper.managers.local_environments import (
     build_environment,
     check_requirements,
+    listed_constraints,
     listed_requirements,
 )
 from clipper.managers.local_images import (
@@ -305,13 +306,15 @@ class LocalContainerManager(ContainerManager):
         self, framework: str, data: Path, packages: Sequence[str]
     ) -> tuple[str | None, list[str]]:
         """Return the interpreter of an isolated environment, if any, and the requirements."""
-        if not self._cluster.isolated_environments:
-            check_requirements(packages)
-            return None, list(packages)
         requirements = list(dict.fromkeys([*packages, *listed_requirements(data)]))
-        if not requirements:
-            return None, []
-        return build_environment(self._state.environments, framework, requirements), requirements
+        constraints = listed_constraints(data)
+        python = None
+        if not self._cluster.isolated_environments:
+            check_requirements(requirements, constraints)
+        elif requirements:
+            environments = self._state.environments
+            python = build_environment(environments, framework, requirements, constraints)
+        return python, requirements
 
     def _declared_services(self, cluster: ClusterRecord) -> list[ServiceSpec]:
         """Return the services of the models that ran when the cluster was last stopped."""

@@ -5,33 +5,57 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 import clipper
-from clipper.artifacts import REQUIREMENTS_FILE
+from clipper.artifacts import CONSTRAINTS_FILE, REQUIREMENTS_FILE
 from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
-_CONTAINER_NEEDS = ("grpcio", "protobuf", "numpy", "cloudpickle", "prometheus-client")
+CONTAINER_NEEDS = (
+    "grpcio>=1.72", "protobuf>=6.30", "numpy>=1.26", "cloudpickle>=3.0", "prometheus-client>=0.20",
+)  # fmt: skip
+"""What `clipper.container` imports, with the bounds of our own package's metadata."""
+
+_PICKLE_FORMAT = ("cloudpickle",)
+"""Reads here what the same version wrote there."""
+
+_FRAMEWORK_NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sklearn": (("scikit-learn",), ("joblib",)),
+    "pytorch": (("torch",),),
+    "tensorflow": (("tensorflow", "tensorflow-cpu"),),
+    "keras": (("keras",),),
+    "xgboost": (("xgboost", "xgboost-cpu"),),
+    "lightgbm": (("lightgbm",),),
+    "onnx": (("onnxruntime", "onnxruntime-gpu"),),
+    "pyspark": (("pyspark",),),
+    "mxnet": (("mxnet",),),
+}
+"""What each framework's file imports: one distribution out of each tuple."""
+
 _OWN_PACKAGES = ("clipper", "clipper_admin")
-_FRAMEWORK_NEEDS = {"sklearn": ("scikit-learn", "joblib")}
 _BUILD_LIMIT_S = 1800.0
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(.*)")
 _READY_FILE = "clipper-ready"
 
 
-def check_requirements(requirements: Sequence[str]) -> None:
-    """Return if this environment has the requirements: present, and of the version after ``==``.
+def check_requirements(requirements: Sequence[str], constraints: Sequence[str] = ()) -> None:
+    """Return if this environment has the requirements, and nothing against the constraints.
 
     Raises:
         ClipperException: one is missing; the text says how to get an environment that has it.
     """
     problems = [problem for line in requirements if (problem := _problem_with(line))]
+    # A constraint says which version, not that there must be one.
+    present = [line for line in constraints if _is_installed(line)]
+    problems += [problem for line in present if (problem := _problem_with(line))]
     if problems:
         raise ClipperException(
             f"Models run in this Python environment, in which {'; '.join(problems)}. Install what "
@@ -42,26 +66,47 @@ def check_requirements(requirements: Sequence[str]) -> None:
 
 def listed_requirements(data: Path) -> list[str]:
     """Return the requirement lines that a deployer saved with the model, without comments."""
+    return _listed(data / REQUIREMENTS_FILE)
+
+
+def listed_constraints(data: Path) -> list[str]:
+    """Return the constraint lines that a deployer saved with the model, without comments."""
+    return _listed(data / CONSTRAINTS_FILE)
+
+
+def _listed(path: Path) -> list[str]:
     try:
-        lines = (data / REQUIREMENTS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    stripped = (line.partition("#")[0].strip() for line in lines)
-    return [line for line in stripped if line]
+    stripped = (line.partition(" #")[0].strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("#")]
 
 
 def build_environment(
-    environments: Path, framework: str, requirements: Sequence[str]
-) -> str:  # fmt: skip
+    environments: Path,
+    framework: str,
+    requirements: Sequence[str],
+    constraints: Sequence[str] = (),
+) -> str:
     """Return the interpreter of an environment with the requirements; builds it if absent.
+
+    Besides them it gets what the container and its framework need; the framework at the version
+    installed here, unless the requirements or constraints say otherwise.
 
     Raises:
         ClipperException: pip failed (with its last lines), or another build takes too long.
     """
-    needs = _pinned([*_CONTAINER_NEEDS, *_FRAMEWORK_NEEDS.get(framework, ())])
-    wanted = [*needs, *requirements]
+    given = _names([*requirements, *constraints])
+    needs = [
+        _installed_one(alternatives)
+        for alternatives in _FRAMEWORK_NEEDS.get(framework, ())
+        if given.isdisjoint(alternatives)
+    ]
+    wanted = [*CONTAINER_NEEDS, *_pinned(needs), *requirements]
+    limits = [*_pinned(name for name in _PICKLE_FORMAT if name not in given), *constraints]
     environments.mkdir(parents=True, exist_ok=True)
-    home = environments / _environment_hash(wanted)
+    home = environments / _environment_hash(wanted, limits)
     python = home / "bin" / "python"
     with locked(home.with_suffix(".lock"), _BUILD_LIMIT_S) as acquired:
         if not acquired:
@@ -69,17 +114,21 @@ def build_environment(
         if not (home / _READY_FILE).exists():
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _build(home, python, wanted)
+                _build(home, python, wanted, limits)
             except BaseException:
                 shutil.rmtree(home, ignore_errors=True)
                 raise
     return str(python)
 
 
-def _build(home: Path, python: Path, wanted: Sequence[str]) -> None:
+def _build(home: Path, python: Path, wanted: Sequence[str], limits: Sequence[str]) -> None:
     _run([sys.executable, "-m", "venv", str(home)], "An environment cannot be made")
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    _run([*pip, *wanted], f"Packages {', '.join(wanted)} cannot be installed")
+    with tempfile.NamedTemporaryFile("w", prefix="clipper-", suffix=".txt") as constraints:
+        constraints.write("".join(f"{line}\n" for line in limits))
+        constraints.flush()
+        failure = f"Packages {', '.join(wanted)} cannot be installed"
+        _run([*pip, "-c", constraints.name, *wanted], failure)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site_packages = home / "lib" / version / "site-packages"
     # Links to these packages alone: a path entry would bring their neighbours along.
@@ -92,51 +141,82 @@ def _build(home: Path, python: Path, wanted: Sequence[str]) -> None:
 def _run(argv: Sequence[str], failure: str) -> None:
     try:
         result = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_BUILD_LIMIT_S, check=False
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_BUILD_LIMIT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ClipperException(f"{failure}: not done after {_BUILD_LIMIT_S:.0f} s.") from error
     if result.returncode != 0:
-        lines = (result.stdout + result.stderr).strip().splitlines()
-        failing = [line for line in lines if "error" in line.lower()] or lines[-10:]
-        raise ClipperException(f"{failure}:\n" + "\n".join(failing[-10:]))
+        raise ClipperException(f"{failure}:\n" + "\n".join(failing_lines(result.stdout)))
 
 
-def _pinned(names: Sequence[str]) -> list[str]:
+def failing_lines(output: str, limit: int = 15) -> list[str]:
+    """Return the lines of pip's output that say why it failed: errors, and what conflicts."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    failing = []
+    conflict = False
+    for line in lines:
+        starts = "the conflict is caused by" in line.lower()
+        conflict = starts or (conflict and line.startswith(" "))
+        if conflict or "error" in line.lower():
+            failing.append(line)
+    return (failing or lines)[-limit:]
+
+
+def _pinned(names: Iterable[str]) -> list[str]:
     pinned = []
     for name in names:
         installed = _installed_version(name)
-        pinned.append(name if installed is None else f"{name}=={installed}")
+        pinned.append(name if installed is None else f"{name}=={installed.partition('+')[0]}")
     return pinned
 
 
-def _environment_hash(wanted: Sequence[str]) -> str:
-    text = json.dumps([sys.version, sys.executable, clipper.__file__, sorted(wanted)])
+def _names(lines: Iterable[str]) -> set[str]:
+    """Canonical names of requirement lines; those that are only a URL or path have none."""
+    requirements = (_parsed(line) for line in lines)
+    return {canonicalize_name(one.name) for one in requirements if one is not None}
+
+
+def _installed_one(alternatives: Sequence[str]) -> str:
+    installed = (name for name in alternatives if _installed_version(name) is not None)
+    return next(installed, alternatives[0])
+
+
+def _environment_hash(wanted: Sequence[str], limits: Sequence[str]) -> str:
+    text = json.dumps(
+        [sys.version, sys.executable, clipper.__file__, sorted(wanted), sorted(limits)]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _problem_with(line: str) -> str | None:
-    match = _REQUIREMENT.fullmatch(line.partition(";")[0].strip())
-    if match is None or match[2].startswith("@") or "/" in line:
+    requirement = _parsed(line)
+    if requirement is None:
         return f"{line!r} cannot be checked"
-    name, constraint = match.groups()
-    installed = _installed_version(name)
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return None
+    installed = _installed_version(requirement.name)
     if installed is None:
-        return f"{name} is not installed"
-    exact = re.fullmatch(r"==\s*([^,\s]+)", constraint)
-    if exact is not None and not _same_version(installed, exact[1]):
-        return f"{name} is {installed}, not {exact[1]}"
+        return f"{requirement.name} is not installed"
+    if not requirement.specifier.contains(installed, prereleases=True):
+        return f"{requirement.name} is {installed}, not {requirement.specifier}"
     return None
 
 
-def _same_version(installed: str, wanted: str) -> bool:
-    if wanted.endswith(".*"):
-        return f"{installed}.".startswith(wanted[:-1])
-    return _without_zeros(installed) == _without_zeros(wanted)
+def _is_installed(line: str) -> bool:
+    requirement = _parsed(line)
+    return requirement is not None and _installed_version(requirement.name) is not None
 
 
-def _without_zeros(version: str) -> str:
-    return re.sub(r"(\.0)+$", "", version)
+def _parsed(line: str) -> Requirement | None:
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
 
 
 def _installed_version(name: str) -> str | None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from clipper.deployers.closures import local_modules_by_value, save_function
-from clipper.deployers.environment import capture_requirements
 from clipper.errors import ClipperException
 
 
@@ -106,11 +105,3 @@ def test_offending_global_of_a_comprehension_is_named(tmp_path: pathlib.Path) ->
 def test_what_is_no_function_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ClipperException, match="it is not a function"):
         save_function("path.py", tmp_path)  # type: ignore[arg-type]
-
-
-def test_requirements_are_those_that_the_function_uses() -> None:
-    def normalised(xs: list[object]) -> list[object]:
-        return [np.linalg.norm(x) for x in xs]
-
-    assert capture_requirements([normalised]) == [f"numpy=={np.__version__}"]
-    assert capture_requirements([lambda xs: xs]) == []
