@@ -100,6 +100,7 @@ class WorkerObserver:
         self._metrics.cache_bytes.set(cache.size_bytes)
         self._metrics.cache_entries.set(len(cache))
         self._metrics.cache_evictions.inc(cache.evictions - self._metrics.cache_evictions.value)
+        self._read_applications()
         for served in fleet.models():
             metrics = self._model(served.record.id)
             metrics.queue_length(len(served.queue))
@@ -114,6 +115,15 @@ class WorkerObserver:
                 metrics.cap(replica.replica_id, dispatcher.policy.cap)
             for state, count in states.items():
                 metrics.replicas(state, count)
+
+    def _read_applications(self) -> None:
+        links = []
+        for name in self._in_force.names():
+            application = self._in_force.get(name)
+            if application is not None:
+                self._metrics.objective(name, application.slo_s)
+                links += [(name, model) for model in application.links]
+        self._metrics.links(links)
 
     def _model(self, model: VersionedModelId) -> ModelMetrics:
         metrics = self._models.get(model)

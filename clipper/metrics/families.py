@@ -47,6 +47,20 @@ DEFAULT_PREDICTIONS = Family(
     labels=("app", "reason"),
     owner=_APP,
 )
+SLO = _AppFamily(
+    "clipper_slo_seconds",
+    Kind.GAUGE,
+    "The application's latency objective",
+    aggregate=Aggregate.MAX,
+)
+LINKS = Family(
+    "clipper_links",
+    Kind.GAUGE,
+    "Always 1; a model that the application is linked to",
+    labels=("app", "model"),
+    owner=_APP,
+    aggregate=Aggregate.MAX,
+)
 PREDICTION_THROUGHPUT = _AppFamily(
     "clipper_prediction_throughput", Kind.METER, "Queries answered per second", exposed=False
 )

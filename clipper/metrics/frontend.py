@@ -8,7 +8,7 @@ thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from clipper.datatypes import DefaultReason
@@ -165,6 +165,7 @@ class FrontendMetrics:
         self._registry = registry
         self._applications: dict[str, ApplicationMetrics] = {}
         self._models: dict[tuple[str, str], ModelMetrics] = {}
+        self._links: set[tuple[str, str]] = set()
         self._responses: dict[int, Counter] = {}
         for result in ("hit", "miss", "coalesced", "bypassed"):
             registry.counter(families.ALL_TASKS, result)
@@ -189,10 +190,22 @@ class FrontendMetrics:
             self._models[key] = ModelMetrics(self._registry, name, version)
         return self._models[key]
 
+    def objective(self, app: str, slo_s: float) -> None:
+        """Show an application's latency objective."""
+        self._registry.gauge(families.SLO, app).set(slo_s)
+
+    def links(self, links: Collection[tuple[str, str]]) -> None:
+        """Show these pairs of application and model, and no others any more."""
+        for app, model in self._links - set(links):
+            self._registry.remove(app=app, model=model)
+        self._links = set(links)
+        for app, model in links:
+            self._registry.gauge(families.LINKS, app, model).set(1)
+
     def remove_application(self, name: str) -> None:
         """Forget a deleted application."""
-        if self._applications.pop(name, None) is not None:
-            self._registry.remove(app=name)
+        self._applications.pop(name, None)
+        self._registry.remove(app=name)
 
     def remove_model(self, name: str, version: str) -> None:
         """Forget a deleted model version."""
