@@ -25,6 +25,9 @@ from clipper.managers.docker.engine import Engine, EngineAbsent
 KEEP = "CLIPPER_TEST_IMAGES"
 """``keep``: take images that exist as they are; for work on tests only."""
 
+TEST_LABEL = "ai.clipper.test"
+"""On whatever tests start themselves."""
+
 _USUAL_PORT = 18763
 
 
@@ -120,29 +123,28 @@ class StockImages:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._made: set[str] = set()
+        self._made: set[tuple[str, ...]] = set()
         self._keep = os.environ.get(KEEP) == "keep"
 
     @property
     def engine(self) -> Engine:
         return self._engine
 
-    def need(self, *families: str, python: str = images.DEFAULT_PYTHON) -> None:
-        """Make sure that the images of these families exist, and what they are built upon."""
-        for family in families:
-            recipe = images.recipe(family, python)
-            if recipe.base is not None:
-                self.need(images.BASE, python=python)
-            if recipe.tags[0] not in self._made:
-                self._made.add(recipe.tags[0])
+    def need(self, *families: str) -> None:
+        """Make sure that these families' images for this Python exist, and their bases."""
+        chosen = images.recipes(families, images.supported_python())
+        for recipe in images.with_bases(chosen):
+            if recipe.tags not in self._made:
                 self._build(recipe)
+                self._made.add(recipe.tags)
 
     def _build(self, recipe: images.Recipe) -> None:
-        if self._keep and all(self._exists(tag) for tag in recipe.tags):
+        if self._keep and all(self.exists(tag) for tag in recipe.tags):
             return
         images.build_stock_image(self._engine, recipe, images.Sources(), os.environ)
 
-    def _exists(self, tag: str) -> bool:
+    def exists(self, tag: str) -> bool:
+        """Return whether the engine has the image."""
         try:
             self._engine.client.images.get(tag)
         except docker.errors.ImageNotFound:

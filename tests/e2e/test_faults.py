@@ -17,7 +17,7 @@ from clipper.managers.local import LocalContainerManager
 from tests.e2e.clusters import Cluster, eventually, local_cluster
 
 from . import models
-from .open_loop import OpenLoop, Sample
+from .traffic import answered_since, check_answers, defaults, load
 
 SLO_MICROS = 1_000_000
 """Longer than this machine stops for other reasons, shorter than a container takes to start."""
@@ -30,44 +30,6 @@ def serve(cluster: Cluster, func: models.Predict, replicas: int = 1, slo: int = 
         default_output="DEFAULT", slo_micros=slo, num_replicas=replicas,
     )  # fmt: skip
     return "app"
-
-
-def load(cluster: Cluster, rate_per_s: float = 150.0, keep_alive: bool = True) -> OpenLoop:
-    """Distinct inputs on schedule; each must be answered with its own double."""
-    return OpenLoop(
-        cluster.connection.get_query_addr(),
-        "app",
-        rate_per_s,
-        lambda number: [float(number), 1.0],
-        keep_alive=keep_alive,
-    )
-
-
-def check_answers(samples: list[Sample]) -> None:
-    """Every answer is the right one for its own input, and every default carries its reason."""
-    for sample in samples:
-        assert sample.status == 200, sample
-        if sample.answered:
-            assert sample.body["output"] == 2.0 * sample.number, sample
-        else:
-            assert sample.reason, sample
-            assert sample.body["default_explanation"], sample
-            assert sample.body["output"] == "DEFAULT"
-
-
-def defaults(samples: list[Sample]) -> list[Sample]:
-    return [sample for sample in samples if sample.defaulted]
-
-
-def answered_since(load_: OpenLoop, count: int) -> bool:
-    """Whether ``count`` queries that were sent from now on have been answered."""
-    start = len(load_.samples)
-    return bool(
-        eventually(
-            lambda: sum(1 for sample in load_.samples[start:] if sample.answered) >= count,
-            f"{count} more answers",
-        )
-    )
 
 
 def kill(pids: list[int]) -> None:

@@ -7,6 +7,7 @@ here: calls return when they are in force (design decision 12).
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,16 @@ import requests
 
 from clipper.deployers import python as python_deployer
 from clipper.errors import ClipperException
+from clipper.managers.stock_images import FAMILIES, stock_image
 from tests.e2e.clusters import Cluster
 
-NOOP_IMAGE = "clipper/noop-container:0.5.0"
+NOOP_IMAGE = stock_image("noop-container")
+
+
+def closure_image() -> str:
+    """Return the stock image for functions of this interpreter's version."""
+    python = "{}{}".format(*sys.version_info)
+    return stock_image(FAMILIES["python-closure"].pattern.format(python=python))
 
 
 def a_name(prefix: str = "m") -> str:
@@ -137,6 +145,7 @@ def test_s13_build_and_deploy(cluster: Cluster, tmp_path: Path) -> None:
 
     assert isinstance(cluster.connection.get_model_info(name, "v1"), dict)
     assert cluster.connection.get_num_replicas(name, "v1") == 1
+    assert cluster.running_from(NOOP_IMAGE, name, "v1") == 1
 
 
 def test_s14_replicas_up_and_down(cluster: Cluster) -> None:
@@ -206,6 +215,7 @@ def test_s17_deploy_python_closure(cluster: Cluster) -> None:
     info = cluster.connection.get_model_info(name, 1)
     assert info is not None
     assert cluster.connection.get_num_replicas(name, 1) == 1
+    assert cluster.running_from(closure_image(), name, 1) == 1
 
 
 def test_s18_create_endpoint(cluster: Cluster) -> None:
