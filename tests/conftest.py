@@ -15,6 +15,9 @@ from tests import tiers
 from tests.stock import StockImages, engine_problem
 
 _TESTS = Path(__file__).parent
+_BUILD_LIMIT_S = 900
+"""For a test, and the images that it is the first to need."""
+
 _TIER_OF = pytest.StashKey[dict[str, tiers.Tier]]()
 
 # A shared machine stalls now and then: deadlines per example would fail without a fault. In CI the
@@ -33,21 +36,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give tests the marker of the folder that they are in."""
+    """Give tests the marker of the folder that they are in, and time for images to be built."""
     tier = _tier(item)
+    item.config.stash[_TIER_OF][item.nodeid] = tier
     if tier.marker:
         item.add_marker(tier.marker)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_BUILD_LIMIT_S))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run quick tiers first, leave out what nobody asked for; inside a tier the order stands."""
-    known = config.stash[_TIER_OF]
-    known.update((item.nodeid, _tier(item)) for item in items)
     unwanted = [item for item in items if not _wanted(item)]
     config.hook.pytest_deselected(items=unwanted)
     items[:] = [item for item in items if item not in set(unwanted)]
-    items.sort(key=lambda item: tiers.order(known[item.nodeid]))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[int, bool]:
+    return tiers.order(_tier(item)), item.get_closest_marker("restarts_engine") is not None
 
 
 def _wanted(item: pytest.Item) -> bool:
