@@ -16,6 +16,7 @@ from clipper.managers.base import ClusterOptions
 from clipper.managers.labels import create_model_container_label
 from clipper.managers.local_state import StateDir
 from clipper.managers.ports import PortClaim, reachable_host
+from clipper.managers.threads import thread_settings
 
 STORE = "store"
 MANAGEMENT = "management-frontend"
@@ -23,14 +24,6 @@ QUERY = "query-frontend"
 
 _RANKS = {STORE: 0, MANAGEMENT: 1, QUERY: 2}
 _MODEL_RANK = 3
-
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,8 +151,7 @@ def model_service(
         "CLIPPER_METRICS_HOST": "127.0.0.1",
         "CLIPPER_TOKEN": cluster.token,
     }
-    # Replicas are processes: threads inside each would fight over the same cores.
-    env |= {name: environ.get(name, "1") for name in _THREAD_VARIABLES}
+    env |= thread_settings(environ)
     if model.isolated:
         env |= {"PYTHONPATH": None, "PYTHONHOME": None, "PYTHONNOUSERSITE": "1"}
     return ServiceSpec(

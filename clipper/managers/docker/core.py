@@ -1,0 +1,147 @@
+"""The core of a cluster: store, frontends, Prometheus. Started as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+
+import docker.errors
+from docker.models.containers import Container
+
+from clipper.managers.base import ClusterOptions
+from clipper.managers.docker import plan
+from clipper.managers.docker.build import ensure_image
+from clipper.managers.docker.central_logging import FLUENTD_IMAGE, Collector
+from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.inventory import discard
+from clipper.managers.docker.launch import Launcher
+from clipper.managers.docker.network import ensure_network, remove_unused_network
+from clipper.managers.docker.readiness import Probe, answers, healthy, wait_until_ready
+from clipper.managers.docker.specs import (
+    MANAGEMENT_PORT_LABEL,
+    METRIC_PORT_LABEL,
+    QUERY_PORT_LABEL,
+    VOLUME_LABEL,
+    ClusterSettings,
+    ContainerSpec,
+)
+
+
+class CoreStart:
+    """One start of a cluster's core; knows what it has started, and takes it away again."""
+
+    def __init__(self, engine: Engine, settings: ClusterSettings, options: ClusterOptions) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._options = options
+        self._store = plan.external_store(settings)
+        self._store_image = settings.store_image or options.query_frontend_image
+        self.launcher = Launcher(engine, settings)
+        self.started: list[Container] = []
+
+    def require_images(self) -> None:
+        """Return if every image is there, or could be pulled.
+
+        Raises:
+            ClipperException: one is neither; nothing was started.
+        """
+        wanted = [self._options.query_frontend_image, self._options.mgmt_frontend_image]
+        if self._store is None:
+            wanted.append(self._store_image)
+        if self._settings.prometheus_image is not None:
+            wanted.append(self._settings.prometheus_image)
+        if self._settings.centralized_log:
+            wanted.append(FLUENTD_IMAGE)
+        for image in dict.fromkeys(wanted):
+            ensure_image(self._engine, image)
+
+    @contextlib.contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        """Remove again what was started inside, if that fails."""
+        new_volume = not self._has_volume()
+        try:
+            yield
+        except BaseException:
+            for container in reversed(self.started):
+                discard(self._engine, container)
+            if new_volume:
+                self.remove_volume()
+            remove_unused_network(self._engine, self._settings.network, self._settings.cluster_name)
+            raise
+
+    def run(self) -> None:
+        """Start everything in order, each when the one before is ready.
+
+        Raises:
+            ContainerStartError: a container did not become ready; with its last log lines.
+        """
+        settings, options = self._settings, self._options
+        ensure_network(self._engine, settings.network, settings.cluster_name)
+        if settings.centralized_log:
+            collector = self._launch(plan.logging_container(settings))
+            self.launcher.collector = Collector.from_labels(collector.labels)
+        store = self._store or self._start_store()
+        management = plan.management_container(settings, options.mgmt_frontend_image, store)
+        self._await_http(self._launch(management), management, MANAGEMENT_PORT_LABEL, "/readyz")
+        query = plan.query_container(settings, options, store)
+        self._await_http(self._launch(query), query, QUERY_PORT_LABEL, "/readyz")
+        if settings.prometheus_image is not None:
+            metrics = plan.prometheus_container(settings, settings.prometheus_image)
+            self._await_http(self._launch(metrics), metrics, METRIC_PORT_LABEL, "/-/ready")
+
+    def _start_store(self) -> plan.StoreAddress:
+        self._make_volume()
+        # Model containers run users' code on the same network: the store asks for a password.
+        password = secrets.token_urlsafe(24)
+        spec = plan.store_container(self._settings, self._store_image, password)
+        container = self._launch(spec)
+        self._await(container, spec, healthy(self._engine, container))
+        return plan.own_store(str(container.name), password)
+
+    def _launch(self, spec: ContainerSpec) -> Container:
+        container = self.launcher.launch(spec)
+        self.started.append(container)
+        return container
+
+    def _await_http(
+        self, container: Container, spec: ContainerSpec, port_label: str, path: str
+    ) -> None:
+        port = int(container.labels[port_label])
+        probe = answers(self._settings.docker_ip_address, port, path)
+        self._await(container, spec, probe)
+
+    def _await(self, container: Container, spec: ContainerSpec, probe: Probe) -> None:
+        purpose = spec.ports[0].purpose
+        wait_until_ready(self._engine, container, purpose, probe)
+
+    def _make_volume(self) -> None:
+        name = self._settings.cluster_name
+        with self._engine.calling("making the store's volume"):
+            self._engine.client.volumes.create(plan.volume_name(name), labels={VOLUME_LABEL: name})
+
+    def _has_volume(self) -> bool:
+        return has_volume(self._engine, self._settings.cluster_name)
+
+    def remove_volume(self) -> None:
+        """Remove the store's data."""
+        remove_volume(self._engine, self._settings.cluster_name)
+
+
+def has_volume(engine: Engine, cluster_name: str) -> bool:
+    """Return whether the cluster has data on this engine."""
+    with engine.calling("looking for the store's volume"):
+        try:
+            engine.client.volumes.get(plan.volume_name(cluster_name))
+        except docker.errors.NotFound:
+            return False
+        return True
+
+
+def remove_volume(engine: Engine, cluster_name: str) -> None:
+    """Remove the data of a cluster; none is no error."""
+    with (
+        contextlib.suppress(docker.errors.NotFound),
+        engine.calling("removing the store's volume"),
+    ):
+        engine.client.volumes.get(plan.volume_name(cluster_name)).remove()
