@@ -8,6 +8,7 @@ Directives are HTML comments, so that readers do not see them::
     -->
     <!-- docs-test: file NAME -->    write the next block to NAME instead of running it
     <!-- docs-test: skip REASON -->  do not run the next block
+    <!-- docs-test: from PATH -->    the next block is part of a file that another test runs
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Step:
 def pages() -> list[Path]:
     """Return every page that users or contributors read."""
     extra = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
-    return [*extra, *sorted((REPOSITORY / "docs").glob("*.md"))]
+    return [*extra, *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def steps(page: Path) -> list[Step]:
@@ -60,9 +61,21 @@ def steps(page: Path) -> list[Step]:
             word, _, name = directive.partition(" ")
             if word == "file":
                 found.append(Step("file", line, text, name))
-            elif word != "skip" and kind in RUN:
+            elif word not in ("skip", "from") and kind in RUN:
                 found.append(Step(kind, line, text))
             directive = ""
+    return found
+
+
+def excerpts(page: Path) -> list[tuple[str, str]]:
+    """Return (path, text) of every block that is part of a file."""
+    found, path = [], ""
+    for kind, _, text in _parts(page.read_text(encoding="utf-8").splitlines()):
+        if kind == "directive":
+            path = text.removeprefix("from ") if text.startswith("from ") else ""
+        elif path:
+            found.append((path, text))
+            path = ""
     return found
 
 

@@ -93,8 +93,25 @@ def test_named_files_exist(page: Path) -> None:
 
 def test_every_page_is_reached_from_the_index() -> None:
     listed = {target.partition("#")[0] for target in docs_pages.links(REPOSITORY / "docs/index.md")}
-    pages = {page.name for page in (REPOSITORY / "docs").glob("*.md")} - {"index.md"}
-    assert pages <= listed
+    docs = REPOSITORY / "docs"
+    assert {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"index.md"} <= listed
+
+
+_EXCERPTS = [(page, *excerpt) for page in _PAGES for excerpt in docs_pages.excerpts(page)]
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "text"), _EXCERPTS, ids=[f"{page.stem}-{path}" for page, path, _ in _EXCERPTS]
+)
+def test_excerpts_are_as_in_the_file(page: Path, path: str, text: str) -> None:
+    assert f"{text}\n" in (REPOSITORY / path).read_text(encoding="utf-8"), f"{_name(page)}: {path}"
+
+
+def test_every_example_is_in_a_tutorial() -> None:
+    shown = {path for _, path, _ in _EXCERPTS}
+    scripts = (REPOSITORY / "examples").glob("*/*.py")
+    told = "".join(page.read_text(encoding="utf-8") for page in _PAGES)
+    assert [s for s in map(_name, scripts) if s not in shown and s not in told] == []
 
 
 def _subparsers() -> dict[str, argparse.ArgumentParser]:
