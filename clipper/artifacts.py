@@ -35,8 +35,14 @@ KERAS_CUSTOM_OBJECTS_FILE = "keras_custom_objects.pkl"
 XGBOOST_MODEL_FILE = "xgboost_model.ubj"
 """XGBoost's own binary JSON."""
 
+XGBOOST_ESTIMATOR_FILE = "xgboost_estimator.pkl"
+"""cloudpickle of a scikit-learn style model around it, without the booster; optional."""
+
 LIGHTGBM_MODEL_FILE = "lightgbm_model.txt"
 """LightGBM's own text format."""
+
+LIGHTGBM_ESTIMATOR_FILE = "lightgbm_estimator.pkl"
+"""cloudpickle of a scikit-learn style model around it, without the booster; optional."""
 
 ONNX_MODEL_FILE = "model.onnx"
 """ONNX graph."""

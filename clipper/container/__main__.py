@@ -1,4 +1,4 @@
-"""``python -m clipper.container --framework noop|sum|python-closure|sklearn|module:Class``.
+"""``python -m clipper.container --framework <name>|module:Class``; names are in `FRAMEWORKS`.
 
 Exit status: 0 after a drain; 1 when the environment is incomplete, the model does not load, or the
 container fails; 3 when a package that the model needs is missing (spec §9.1, §9.2).
@@ -36,6 +36,14 @@ FRAMEWORKS = {
     "sum": "clipper.container.frameworks.sum:SumModel",
     "python-closure": "clipper.container.frameworks.python_closure:PythonClosureModel",
     "sklearn": "clipper.container.frameworks.sklearn:SklearnModel",
+    "pytorch": "clipper.container.frameworks.pytorch:PytorchModel",
+    "tensorflow": "clipper.container.frameworks.tensorflow:TensorflowModel",
+    "keras": "clipper.container.frameworks.keras:KerasModel",
+    "xgboost": "clipper.container.frameworks.xgboost:XgboostModel",
+    "lightgbm": "clipper.container.frameworks.lightgbm:LightgbmModel",
+    "onnx": "clipper.container.frameworks.onnx:OnnxModel",
+    "pyspark": "clipper.container.frameworks.pyspark:PysparkModel",
+    "mxnet": "clipper.container.frameworks.mxnet:MxnetModel",
 }
 """Loaded only when asked for: each framework's file imports its framework."""
 
@@ -115,7 +123,9 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clipper.container", description=__doc__)
-    parser.add_argument("--framework", required=True, help="framework name, or module:Class")
+    parser.add_argument(
+        "--framework", required=True, help=f"one of {', '.join(FRAMEWORKS)}, or module:Class"
+    )
     return parser
 
 

@@ -28,7 +28,7 @@ from clipper.deployers.base_image import choose_base_image
 from clipper.deployers.closures import save_function
 from clipper.deployers.environment import Environment, find_environment
 from clipper.deployers.local_sources import save_local_sources
-from clipper.deployers.used_modules import UsedModules, used_modules
+from clipper.deployers.used_modules import NO_MODULES, UsedModules, used_modules
 from clipper.errors import ClipperException
 from clipper.managers.stock_images import FAMILIES
 
@@ -51,6 +51,8 @@ class Needs:
 
     objects: tuple[object, ...] = ()
     """Their pickles are searched for the packages that they refer to."""
+    used: UsedModules = NO_MODULES
+    """What a `RecordingPickler` found while it saved; instead of ``objects``, to pickle once."""
     modules: tuple[str, ...] = ()
     """Top-level names of modules that the container imports, such as ``xgboost``. The
     distribution that provides one here is recorded; one that is not installed here is not."""
@@ -91,7 +93,8 @@ def deploy(
         directory = pathlib.Path(temporary)
         save_function(func, directory)
         needs = _save_model(framework, save, directory)
-        used = _save_own_modules(used_modules([func, *needs.objects]), directory)
+        used = used_modules([func, *needs.objects]) | needs.used
+        used = _save_own_modules(used, directory)
         if pkgs_to_install is None:
             environment = find_environment(used, needs.modules)
             environment.save(directory)
@@ -117,7 +120,7 @@ def _save_own_modules(used: UsedModules, directory: pathlib.Path) -> UsedModules
         further = save_local_sources(used.imported, directory)
     except SyntaxError as error:
         raise ClipperException(f"A module that the function imports is broken: {error}") from error
-    return dataclasses.replace(used, imported=used.imported | further)
+    return used | UsedModules(frozenset(), further)
 
 
 def _show(clipper_conn: ClipperConnection, environment: Environment, model: str) -> None:

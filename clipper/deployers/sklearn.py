@@ -8,14 +8,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-import cloudpickle
-
 from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
 from clipper.artifacts import SKLEARN_MODEL_FILE
 from clipper.deployers import endpoint
-from clipper.deployers.closures import local_modules_by_value
 from clipper.deployers.deployment import Framework, Needs, deploy, model_file, plain_predict
+from clipper.deployers.used_modules import RecordingPickler
 
 _SKLEARN = Framework("Scikit-learn", family="sklearn", noun="scikit-learn")
 
@@ -98,6 +96,6 @@ def _save(sklearn_model: Any, directory: pathlib.Path) -> Needs:
         return Needs(modules=modules)
     # cloudpickle's files are plain pickles, which joblib.load reads; unlike joblib.dump it carries
     # the user's own functions inside a pipeline by value.
-    with local_modules_by_value(), target.open("wb") as file:
-        cloudpickle.dump(sklearn_model, file)
-    return Needs(objects=(sklearn_model,), modules=modules)
+    data, used = RecordingPickler().pickle(sklearn_model)
+    target.write_bytes(data)
+    return Needs(used=used, modules=modules)

@@ -8,7 +8,7 @@ import dis
 import io
 import pathlib
 import pickletools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -30,19 +30,46 @@ class UsedModules:
     """``import`` statements inside functions that travel by value name them. ``from a import b``
     counts as both ``a`` and ``a.b``, which may be a module."""
 
+    def __or__(self, other: UsedModules) -> UsedModules:
+        """Return both together."""
+        return UsedModules(self.referenced | other.referenced, self.imported | other.imported)
+
+
+NO_MODULES = UsedModules(frozenset(), frozenset())
+
 
 def used_modules(objects: Iterable[object]) -> UsedModules:
     """Return the modules that the pickles of the objects lead to. Large buffers are not copied."""
-    referenced: set[str] = set()
-    imported: set[str] = set()
+    used = NO_MODULES
     for one in objects:
-        stream = io.BytesIO()
-        recorder = _Recorder(stream)
+        used |= RecordingPickler(buffer_callback=lambda _buffer: None).pickle(one)[1]
+    return used
+
+
+class RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """A pickler that notes on its way which modules it comes across; for one object each."""
+
+    def __init__(self, buffer_callback: Callable[[object], object] | None = None) -> None:
+        self._stream = io.BytesIO()
+        super().__init__(self._stream, protocol=5, buffer_callback=buffer_callback)
+        self._modules: set[str] = set()
+        self._imports: set[str] = set()
+
+    def pickle(self, one: object) -> tuple[bytes, UsedModules]:
+        """Return the pickle, with the user's own modules by value, and what it leads to."""
         with local_modules_by_value():
-            recorder.dump(one)
-        referenced |= recorder.modules | set(_globals(stream.getvalue()))
-        imported |= recorder.imports
-    return UsedModules(frozenset(referenced), frozenset(imported))
+            self.dump(one)
+        data = self._stream.getvalue()
+        referenced = self._modules | set(_globals(data))
+        return data, UsedModules(frozenset(referenced), frozenset(self._imports))
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Note, and leave the rest to cloudpickle."""
+        if isinstance(obj, CodeType):
+            self._imports |= set(_imports_of_code(obj))
+        elif isinstance(obj, ModuleType):
+            self._modules.add(obj.__name__)
+        return super().reducer_override(obj)
 
 
 def imports_of_source(path: pathlib.Path, package: str) -> set[str]:
@@ -61,23 +88,6 @@ def imports_of_source(path: pathlib.Path, package: str) -> set[str]:
             base = ".".join(part for part in (start, node.module) if part)
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     return found - {""}
-
-
-class _Recorder(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """A pickler that notes modules and the imports in code on its way."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, protocol=5, buffer_callback=lambda _buffer: None)
-        self.modules: set[str] = set()
-        self.imports: set[str] = set()
-
-    def reducer_override(self, obj: Any) -> Any:
-        """Note, and leave the rest to cloudpickle."""
-        if isinstance(obj, CodeType):
-            self.imports |= set(_imports_of_code(obj))
-        elif isinstance(obj, ModuleType):
-            self.modules.add(obj.__name__)
-        return super().reducer_override(obj)
 
 
 def _imports_of_code(code: CodeType) -> Iterator[str]:

@@ -1,16 +1,27 @@
-"""Deployers by framework."""
+"""Deployers by framework. None of them imports its framework before it is used."""
 
-from clipper_admin.deployers import python, sklearn
+from clipper_admin.deployers import (
+    keras,
+    lightgbm,
+    mxnet,
+    onnx,
+    pyspark,
+    python,
+    pytorch,
+    sklearn,
+    tensorflow,
+    xgboost,
+)
 
-__all__ = ["python", "sklearn"]
-
-_ABSENT = ("keras", "mxnet", "onnx", "pyspark", "pytorch", "tensorflow")
-
-
-def __getattr__(name: str) -> object:
-    if name in _ABSENT:
-        raise ImportError(
-            f"The {name} deployer is not part of this version. deploy_python_closure in "
-            "clipper_admin.deployers.python takes a function around a model of any framework"
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "keras",
+    "lightgbm",
+    "mxnet",
+    "onnx",
+    "pyspark",
+    "python",
+    "pytorch",
+    "sklearn",
+    "tensorflow",
+    "xgboost",
+]
