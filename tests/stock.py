@@ -6,6 +6,7 @@ import contextlib
 import functools
 import gc
 import http.server
+import ipaddress
 import os
 import subprocess
 import sys
@@ -100,8 +101,9 @@ def served(folder: Path, address: str) -> Iterator[str]:
 
 def bridge_address(client: docker.DockerClient) -> str:
     """Return the address under which builds and containers reach this machine."""
-    network = client.networks.get("bridge")
-    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+    settings = client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    # The engine names the gateway only after some container has used it.
+    return str(settings.get("Gateway") or next(ipaddress.ip_network(settings["Subnet"]).hosts()))
 
 
 @contextlib.contextmanager

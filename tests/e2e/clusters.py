@@ -18,6 +18,7 @@ from docker.models.containers import Container
 
 from clipper.admin.connection import ClipperConnection
 from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.manager import DockerContainerManager
 from clipper.managers.docker.specs import ROLE_LABEL, VOLUME_LABEL
 from clipper.managers.labels import CLUSTER_LABEL, MODEL_LABEL
 from clipper.managers.local import LocalContainerManager
@@ -173,8 +174,6 @@ def docker_cluster(
         name: of the cluster.
         options: further arguments of `DockerContainerManager`; ports are any free ones.
     """
-    from clipper.managers.docker.manager import DockerContainerManager
-
     images.need("frontend", "prometheus", *families)
     name = name or f"test-{uuid.uuid4().hex[:8]}"
     ports = ("clipper_query_port", "clipper_management_port", "clipper_rpc_port", "redis_port")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from clipper.admin.connection import ClipperConnection
+from clipper.managers.docker.manager import DockerContainerManager
 from clipper.managers.local import LocalContainerManager
 from clipper.managers.stock_images import FAMILIES, SUPPORTED_MINORS, stock_image
 from tests.stock import TEST_LABEL, StockImages
@@ -57,8 +58,6 @@ def pythons_with_images(images: StockImages) -> list[int]:
 def test_s21_build_with_packages_docker(
     tmp_path: Path, stock_images: StockImages, model_images: list[str]
 ) -> None:
-    from clipper.managers.docker.manager import DockerContainerManager
-
     connection = ClipperConnection(DockerContainerManager(a_name("builder")))
     minors = pythons_with_images(stock_images)
     assert minors
