@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import clipper
-from clipper.cli import apps, cluster, deploy, doctor, logs, models, queries
+from clipper.cli import apps, cluster, deploy, doctor, images, logs, models, queries
 from clipper.cli.context import DEFAULT_CLUSTER, ClusterChoice, Context, Mode
 from clipper.cli.global_options import configure_logging, repeat_on_commands
 from clipper.cli.output import Format, Output
@@ -86,6 +86,7 @@ logs.add_commands(app)
 doctor.add_commands(app)
 app.add_typer(apps.group, name="apps")
 app.add_typer(models.group, name="models")
+app.add_typer(images.group, name="images")
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,7 +106,9 @@ def global_options(
         str | None,
         typer.Option(envvar="CLIPPER_STATE_DIR", help="Directory of the cluster's state."),
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="Where the processes run.")] = Mode.LOCAL,
+    mode: Annotated[
+        Mode, typer.Option(envvar="CLIPPER_MODE", help="Where the processes run.")
+    ] = Mode.LOCAL,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="Tables for people, JSON for programs.")
     ] = Format.TABLE,

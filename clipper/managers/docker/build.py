@@ -22,15 +22,12 @@ import requests
 from clipper.errors import ClipperException
 from clipper.managers.docker.engine import Engine
 from clipper.managers.docker.transcript import BuildFailed, Transcript
-from clipper.managers.stock_images import StockImage, parse_stock_image
 
 __all__ = [
     "BuildFailed",
     "OnLine",
     "TransferFailed",
-    "build_command",
     "build_image",
-    "ensure_image",
     "log_line",
     "pip_arguments",
     "pull_image",
@@ -54,7 +51,12 @@ _log = logging.getLogger(__name__)
 
 
 class TransferFailed(ClipperException):
-    """An image could not be pushed or pulled; the text holds the registry's words."""
+    """An image could not be pushed or pulled."""
+
+    def __init__(self, msg: str, reason: str) -> None:
+        """Keep the text, and apart from it the engine's or registry's own words."""
+        super().__init__(msg)
+        self.reason = reason
 
 
 def log_line(line: str) -> None:
@@ -99,6 +101,7 @@ def build_image(
         )
         for line in transcript.lines(stream):
             on_line(line)
+    with engine.calling(f"looking for image {tag}"):
         return str(engine.client.images.get(tag).id)
 
 
@@ -143,9 +146,9 @@ def push_image(
                 _follow(api.push(name, stream=True, decode=True), on_line)
             return
         except TransferFailed as error:
-            if attempt + 1 == PUSH_ATTEMPTS or not _may_pass(error.msg):
+            if attempt + 1 == PUSH_ATTEMPTS or not _may_pass(error.reason):
                 raise
-            on_line(f"{error.msg.splitlines()[0]}: trying again")
+            on_line(f"{error.reason}: trying again")
             pause(2.0**attempt)
 
 
@@ -166,45 +169,6 @@ def pull_image(
         _follow(api.pull(name, stream=True, decode=True), on_line)
     with engine.calling(f"looking for image {name}"):
         return str(engine.client.images.get(name).id)
-
-
-def ensure_image(engine: Engine, name: str, *, on_line: OnLine = log_line) -> str:
-    """Return the id of an image that is on the engine, or is pulled now.
-
-    Raises:
-        ClipperException: neither; for Clipper's own images it names the command that builds them.
-        EngineAbsent: the engine does not answer.
-    """
-    try:
-        with engine.calling(f"looking for image {name}"):
-            return str(engine.client.images.get(name).id)
-    except docker.errors.NotFound:
-        on_line(f"Image {name} is not on this engine: pulling it")
-    try:
-        return pull_image(engine, name, on_line=on_line)
-    except TransferFailed as error:
-        command = build_command(name)
-        if command is None:
-            raise
-        raise TransferFailed(
-            f"Image {name} is neither on this Docker engine nor can it be pulled "
-            f"({_first_line(error)}). `{command}` makes it here"
-        ) from error
-
-
-def build_command(name: str) -> str | None:
-    """Return the command that builds one of Clipper's own images; None: the image is not one."""
-    stock = parse_stock_image(name)
-    if stock is not None:
-        return f"clipper images build {stock.family.name}{_python_option(stock)}"
-    short = name.rpartition("/")[2].partition(":")[0]
-    known = {"query_frontend": "frontend", "management_frontend": "frontend"}
-    known["prometheus"] = "prometheus"
-    return f"clipper images build {known[short]}" if short in known else None
-
-
-def _python_option(stock: StockImage) -> str:
-    return f" --python {stock.python[0]}.{stock.python[1:]}" if stock.python else ""
 
 
 class _PatientClient(docker.APIClient):
@@ -272,8 +236,9 @@ def _may_pass(words: str) -> bool:
 
 def _failure(verb: str, name: str, words: str) -> TransferFailed:
     advice = next((text for pattern, text in _ADVICE if pattern.search(words)), "")
-    text = f"Image {name} cannot be {verb}: {words.rstrip('.')}"
-    return TransferFailed(f"{text}. {advice.format(registry=_registry(name))}".rstrip(". "))
+    reason = words.rstrip(".")
+    text = f"Image {name} cannot be {verb}: {reason}. {advice.format(registry=_registry(name))}"
+    return TransferFailed(text.rstrip(". "), reason)
 
 
 def _registry(name: str) -> str:
@@ -295,7 +260,3 @@ _ADVICE = (
         "Look whether the registry's name is right and whether the engine's machine reaches it",
     ),
 )
-
-
-def _first_line(error: ClipperException) -> str:
-    return error.msg.partition(" cannot be pulled: ")[2].splitlines()[0]

@@ -10,21 +10,35 @@ import dataclasses
 import io
 import re
 import shlex
+import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import docker.errors
+
 import clipper
+from clipper.errors import ClipperException
 from clipper.managers import stock_images
-from clipper.managers.docker.build import OnLine, build_image, log_line, pip_arguments
+from clipper.managers.docker.build import (
+    OnLine,
+    TransferFailed,
+    build_image,
+    log_line,
+    pip_arguments,
+    pull_image,
+)
 from clipper.managers.docker.engine import Engine
 
-DEFAULT_PYTHON = "3.11"
 FRONTENDS = "frontend"
 """Family name of the frontends' image."""
+
 BASE = "base"
 PROMETHEUS = stock_images.PROMETHEUS_IMAGE
+
+FAMILIES = (FRONTENDS, PROMETHEUS, BASE, *stock_images.FAMILIES)
+"""Every family, in the order in which they are built: a base before what is built upon it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,30 +53,78 @@ class Recipe:
     """Place below the source tree."""
     python: str
     """Such as ``3.11``."""
+    registry: str
     base: str | None = None
     """Full name of the stock image that this one is built upon."""
 
 
-def recipe(
-    family: str, python: str = DEFAULT_PYTHON, registry: str = stock_images.REGISTRY
-) -> Recipe:
-    """Return how the image of a family is made."""
+def supported_python(python: str | None = None) -> str:
+    """Return a version of Python such as ``3.12``; default: this interpreter's.
+
+    A model's functions are pickled here and loaded in the image, so the minor versions must agree.
+
+    Raises:
+        ClipperException: there are no images of that version.
+    """
+    wanted = python or f"{sys.version_info.major}.{sys.version_info.minor}"
+    supported = [f"3.{minor}" for minor in stock_images.SUPPORTED_MINORS]
+    if wanted not in supported:
+        raise ClipperException(
+            f"There are no images for Python {wanted}, only for {', '.join(supported)}. "
+            "Choose one with --python"
+        )
+    return wanted
+
+
+def recipes(
+    families: Iterable[str], python: str, registry: str = stock_images.REGISTRY
+) -> list[Recipe]:
+    """Return how the images of these families are made, in order; no families: of all.
+
+    Raises:
+        ClipperException: there is no such family.
+    """
+    wanted = set(families) or set(FAMILIES)
+    unknown = sorted(wanted.difference(FAMILIES))
+    if unknown:
+        raise ClipperException(
+            f"There is no image family {', '.join(unknown)}: use {', '.join(FAMILIES)}"
+        )
+    return [recipe(family, python, registry) for family in FAMILIES if family in wanted]
+
+
+def with_bases(chosen: Iterable[Recipe]) -> list[Recipe]:
+    """Return the recipes with the bases they need, each before what is built upon it."""
+    ordered: dict[tuple[str, ...], Recipe] = {}
+    for one in chosen:
+        if one.base is not None:
+            base = recipe(BASE, one.python, one.registry)
+            ordered.setdefault(base.tags, base)
+        ordered.setdefault(one.tags, one)
+    return list(ordered.values())
+
+
+def recipe(family: str, python: str, registry: str = stock_images.REGISTRY) -> Recipe:
+    """Return how the image of one family is made."""
 
     def name(pattern: str) -> str:
-        digits = python.replace(".", "")
-        return f"{registry}/{pattern.format(python=digits)}:{clipper.__version__}"
+        filled = pattern.format(python=python.replace(".", ""))
+        return f"{registry}/{filled}:{clipper.__version__}"
 
+    base = None
+    dockerfile = f"containers/{family}/Dockerfile"
+    tags: tuple[str, ...]
     if family == FRONTENDS:
         tags = (name(stock_images.FRONTEND_IMAGE), name(stock_images.MANAGEMENT_IMAGE))
-        return Recipe(family, tags, "Dockerfile", python)
-    dockerfile = f"containers/{family}/Dockerfile"
-    if family == PROMETHEUS:
-        return Recipe(family, (name(PROMETHEUS),), dockerfile, python)
-    base = name(stock_images.BASE_IMAGE)
-    if family == BASE:
-        return Recipe(family, (base,), dockerfile, python)
-    pattern = stock_images.FAMILIES[family].pattern
-    return Recipe(family, (name(pattern),), dockerfile, python, base)
+        dockerfile = "Dockerfile"
+    elif family == PROMETHEUS:
+        tags = (name(PROMETHEUS),)
+    elif family == BASE:
+        tags = (name(stock_images.BASE_IMAGE),)
+    else:
+        tags = (name(stock_images.FAMILIES[family].pattern),)
+        base = name(stock_images.BASE_IMAGE)
+    return Recipe(family, tags, dockerfile, python, registry, base)
 
 
 class Sources:
@@ -73,10 +135,18 @@ class Sources:
 
         Args:
             package: directory of the package ``clipper``; default: the imported one.
+
+        Raises:
+            ClipperException: this installation has no Dockerfiles.
         """
         self._package = package or Path(clipper.__file__).resolve().parent
         carried = self._package / "image_sources"
         self._images = carried if carried.is_dir() else self._package.parent
+        if not (self._images / "Dockerfile").is_file():
+            raise ClipperException(
+                f"The Clipper in {self._package} came without its Dockerfiles. Install the wheel, "
+                "or a whole checkout"
+            )
 
     def path(self, place: str) -> Path:
         """Return where the file or directory of the repository's tree is."""
@@ -86,7 +156,7 @@ class Sources:
 
     def copied(self, dockerfile: str) -> list[str]:
         """Return the sources that the COPY lines of a Dockerfile name."""
-        text = self.path(dockerfile).read_text(encoding="utf-8").replace("\\\n", " ")
+        text = self._text(dockerfile).replace("\\\n", " ")
         copied: list[str] = []
         for line in re.findall(r"^COPY\s+(.+)$", text, re.MULTILINE):
             words = [word for word in shlex.split(line) if not word.startswith("--")]
@@ -95,8 +165,7 @@ class Sources:
 
     def declared_arguments(self, dockerfile: str) -> set[str]:
         """Return the names of a Dockerfile's ARG lines."""
-        text = self.path(dockerfile).read_text(encoding="utf-8")
-        return set(re.findall(r"^ARG\s+(\w+)", text, re.MULTILINE))
+        return set(re.findall(r"^ARG\s+(\w+)", self._text(dockerfile), re.MULTILINE))
 
     def context(self, dockerfile: str) -> BinaryIO:
         """Return the build context as a tar file: the same bytes for the same content."""
@@ -106,6 +175,12 @@ class Sources:
                 _add(archive, place, self.path(place))
         buffer.seek(0)
         return buffer
+
+    def _text(self, dockerfile: str) -> str:
+        try:
+            return self.path(dockerfile).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ClipperException(f"There is no {self.path(dockerfile)}") from None
 
     def _files(self, places: Sequence[str]) -> Iterator[str]:
         for place in places:
@@ -153,6 +228,7 @@ def build_stock_image(
 
     Raises:
         BuildFailed: a step failed.
+        EngineAbsent: the engine does not answer.
     """
     image_id = build_image(
         engine,
@@ -167,3 +243,57 @@ def build_stock_image(
         with engine.calling(f"naming image {name}"):
             engine.client.images.get(image_id).tag(repository, tag)
     return image_id
+
+
+def ensure_image(engine: Engine, name: str, *, on_line: OnLine = log_line) -> str:
+    """Return the id of an image that is on the engine, or is pulled now.
+
+    Raises:
+        ClipperException: neither; for Clipper's own images it names the command that builds them.
+        EngineAbsent: the engine does not answer.
+    """
+    try:
+        with engine.calling(f"looking for image {name}"):
+            return str(engine.client.images.get(name).id)
+    except docker.errors.NotFound:
+        on_line(f"Image {name} is not on this engine: pulling it")
+    try:
+        return pull_image(engine, name, on_line=on_line)
+    except TransferFailed as error:
+        command = build_command(name)
+        if command is None:
+            raise
+        raise TransferFailed(
+            f"Image {name} is neither on this Docker engine nor can it be pulled "
+            f"({error.reason}). `{command}` makes it here",
+            error.reason,
+        ) from error
+
+
+_STOCK_NAME = re.compile(r"(?:(?P<registry>.+)/)?(?P<name>[^/:]+)(?::(?P<tag>[^/:]+))?")
+_BASE_NAME = re.compile(r"base(\d)(\d+)-container")
+_FAMILY_OF = {
+    stock_images.FRONTEND_IMAGE: FRONTENDS,
+    stock_images.MANAGEMENT_IMAGE: FRONTENDS,
+    stock_images.PROMETHEUS_IMAGE: PROMETHEUS,
+}
+
+
+def build_command(image: str) -> str | None:
+    """Return the command that makes one of Clipper's own images here; None: it is not one."""
+    parts = _STOCK_NAME.fullmatch(image)
+    if parts is None or parts["tag"] != clipper.__version__:
+        return None
+    stock = stock_images.parse_stock_image(image)
+    if stock is not None:
+        options = f" --python {stock.python[0]}.{stock.python[1:]}" if stock.python else ""
+        words = stock.family.name + options
+    elif base := _BASE_NAME.fullmatch(parts["name"]):
+        words = f"base --python {base[1]}.{base[2]}"
+    elif parts["name"] in _FAMILY_OF:
+        words = _FAMILY_OF[parts["name"]]
+    else:
+        return None
+    if parts["registry"] and parts["registry"] != stock_images.REGISTRY:
+        words += f" --registry {parts['registry']}"
+    return f"clipper images build {words}"

@@ -11,7 +11,7 @@ from clipper.errors import ClipperException
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 12
-_SHOWN_CHARACTERS = 160
+_SHOWN_CHARACTERS = 240
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FAILING = re.compile(r"\s*(ERROR|E|error|fatal|\w+(Error|Exception))\s?: ")
@@ -77,9 +77,16 @@ class Transcript:
     def _failing(self) -> list[str]:
         """Return the lines in which pip, apt or an interpreter says what is wrong, or the last."""
         failing = [line for line in self._said if _FAILING.match(line)]
-        return (failing or list(self._said))[-_SHOWN_LINES:]
+        return [_cut(line) for line in (failing or list(self._said))[-_SHOWN_LINES:]]
 
 
 def _shortened(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return _cut(" ".join(text.split()))
+
+
+def _cut(line: str) -> str:
+    """Return the line without its middle if it is long: pip lists every version there is."""
+    if len(line) <= _SHOWN_CHARACTERS:
+        return line
+    half = _SHOWN_CHARACTERS // 2
+    return f"{line[:half]} … {line[-half:]}"
