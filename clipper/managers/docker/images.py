@@ -16,19 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import docker.errors
-
 import clipper
 from clipper.errors import ClipperException
 from clipper.managers import stock_images
-from clipper.managers.docker.build import (
-    OnLine,
-    TransferFailed,
-    build_image,
-    log_line,
-    pip_arguments,
-    pull_image,
-)
+from clipper.managers.docker.build import OnLine, build_image, log_line, pip_arguments
 from clipper.managers.docker.engine import Engine
 
 FRONTENDS = "frontend"
@@ -243,57 +234,3 @@ def build_stock_image(
         with engine.calling(f"naming image {name}"):
             engine.client.images.get(image_id).tag(repository, tag)
     return image_id
-
-
-def ensure_image(engine: Engine, name: str, *, on_line: OnLine = log_line) -> str:
-    """Return the id of an image that is on the engine, or is pulled now.
-
-    Raises:
-        ClipperException: neither; for Clipper's own images it names the command that builds them.
-        EngineAbsent: the engine does not answer.
-    """
-    try:
-        with engine.calling(f"looking for image {name}"):
-            return str(engine.client.images.get(name).id)
-    except docker.errors.NotFound:
-        on_line(f"Image {name} is not on this engine: pulling it")
-    try:
-        return pull_image(engine, name, on_line=on_line)
-    except TransferFailed as error:
-        command = build_command(name)
-        if command is None:
-            raise
-        raise TransferFailed(
-            f"Image {name} is neither on this Docker engine nor can it be pulled "
-            f"({error.reason}). `{command}` makes it here",
-            error.reason,
-        ) from error
-
-
-_STOCK_NAME = re.compile(r"(?:(?P<registry>.+)/)?(?P<name>[^/:]+)(?::(?P<tag>[^/:]+))?")
-_BASE_NAME = re.compile(r"base(\d)(\d+)-container")
-_FAMILY_OF = {
-    stock_images.FRONTEND_IMAGE: FRONTENDS,
-    stock_images.MANAGEMENT_IMAGE: FRONTENDS,
-    stock_images.PROMETHEUS_IMAGE: PROMETHEUS,
-}
-
-
-def build_command(image: str) -> str | None:
-    """Return the command that makes one of Clipper's own images here; None: it is not one."""
-    parts = _STOCK_NAME.fullmatch(image)
-    if parts is None or parts["tag"] != clipper.__version__:
-        return None
-    stock = stock_images.parse_stock_image(image)
-    if stock is not None:
-        options = f" --python {stock.python[0]}.{stock.python[1:]}" if stock.python else ""
-        words = stock.family.name + options
-    elif base := _BASE_NAME.fullmatch(parts["name"]):
-        words = f"base --python {base[1]}.{base[2]}"
-    elif parts["name"] in _FAMILY_OF:
-        words = _FAMILY_OF[parts["name"]]
-    else:
-        return None
-    if parts["registry"] and parts["registry"] != stock_images.REGISTRY:
-        words += f" --registry {parts['registry']}"
-    return f"clipper images build {words}"
