@@ -26,7 +26,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def up(
     ctx: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")
+    ] = None,
     query_port: Annotated[int, typer.Option(help="HTTP port of predictions.")] = QUERY_PORT,
     mgmt_port: Annotated[
         int, typer.Option("--mgmt-port", "--management-port", help="HTTP port of management.")
@@ -39,10 +41,22 @@ def up(
         int, typer.Option(min=0, help="Prediction cache of each worker, in bytes.")
     ] = DEFAULT_PREDICTION_CACHE_SIZE_BYTES,
     redis_url: Annotated[
-        str | None, typer.Option(help="Use this Redis instead of the embedded store.")
+        str | None, typer.Option(help="Use this Redis instead of a store of the cluster's own.")
+    ] = None,
+    redis_ip: Annotated[
+        str | None, typer.Option(help="Docker: host of a Redis, instead of its whole URL.")
+    ] = None,
+    redis_port: Annotated[
+        int | None, typer.Option(help="Docker: its port, or the host port of the own store.")
+    ] = None,
+    prometheus_port: Annotated[
+        int | None, typer.Option(help="Docker: host port of Prometheus.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Docker: network of the containers; made if absent.")
     ] = None,
     isolated: Annotated[
-        bool, typer.Option(help="Give every model an environment of its own.")
+        bool, typer.Option(help="Local: give every model an environment of its own.")
     ] = False,
     token: Annotated[
         str | None,
@@ -60,7 +74,11 @@ def up(
         clipper_management_port=mgmt_port,
         clipper_rpc_port=rpc_port,
         redis_url=redis_url,
-        isolated_environments=isolated,
+        redis_ip=redis_ip,
+        redis_port=redis_port,
+        prometheus_port=prometheus_port,
+        docker_network=network,
+        isolated_environments=isolated or None,
         token=token,
     )
     with session.output.progress(f"Starting cluster {session.choice.name}"):

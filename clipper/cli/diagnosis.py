@@ -22,6 +22,10 @@ class Facts:
     missing_packages: tuple[str, ...]
     state_dir: str
     state_dir_writable: bool
+    in_docker: bool = False
+    """Whether the processes are containers, with a Docker engine for a supervisor."""
+    missing_images: Sequence[str] = ()
+    """Images that a cluster in Docker needs and the engine does not have."""
     running: bool = False
     """Whether the supervisor answers."""
     silent_supervisor: str = ""
@@ -84,8 +88,8 @@ def _packages(facts: Facts) -> Iterator[Finding]:
 
 
 def _state_dir(facts: Facts) -> Iterator[Finding]:
-    if facts.silent_supervisor:
-        return  # only the supervisor knows it for certain
+    if facts.silent_supervisor or facts.in_docker:
+        return  # only the supervisor knows it for certain; an engine keeps volumes
     if facts.state_dir_writable:
         yield Finding("state directory", facts.state_dir)
     else:
@@ -98,6 +102,9 @@ def _state_dir(facts: Facts) -> Iterator[Finding]:
 
 def _ports(facts: Facts) -> Iterator[Finding]:
     for port in facts.taken_ports:
+        if facts.in_docker:
+            yield Finding("ports", f"port {port} is taken; a cluster would get another one")
+            continue
         yield Finding(
             "ports",
             f"port {port} is taken by another process",
@@ -107,19 +114,23 @@ def _ports(facts: Facts) -> Iterator[Finding]:
 
 
 def _stopped(facts: Facts) -> Iterator[Finding]:
-    yield Finding("supervisor", f"cluster {facts.cluster} is not running", "Run `clipper up`")
+    command = "clipper --mode docker up" if facts.in_docker else "clipper up"
+    yield Finding(_keeper(facts), f"cluster {facts.cluster} is not running", f"Run `{command}`")
 
 
 def _silent(facts: Facts) -> Iterator[Finding]:
+    if facts.in_docker:
+        yield Finding(_keeper(facts), facts.silent_supervisor, "`docker info` must answer first")
+        return
     yield Finding(
-        "supervisor",
+        _keeper(facts),
         facts.silent_supervisor,
         "If it stays so, start the cluster anew: clipper down --now, then clipper up",
     )
 
 
 def _processes(facts: Facts) -> Iterator[Finding]:
-    yield Finding("supervisor", f"cluster {facts.cluster} is running")
+    yield Finding(_keeper(facts), f"cluster {facts.cluster} is running")
     for role, wanted in facts.services.items():
         alive = [c for c in facts.children if c["role"] == role and c["pid"] is not None]
         if len(alive) >= wanted:
@@ -129,6 +140,28 @@ def _processes(facts: Facts) -> Iterator[Finding]:
                 "processes",
                 f"{role}: {len(alive)} of {wanted} running",
                 f"Read its log: clipper logs {role.removeprefix('model:')}",
+            )
+
+
+def _keeper(facts: Facts) -> str:
+    """What keeps the processes running."""
+    return "Docker engine" if facts.in_docker else "supervisor"
+
+
+def _images(facts: Facts) -> Iterator[Finding]:
+    for image in facts.missing_images:
+        yield Finding("images", f"{image} is not on the engine", "Run `clipper images build`")
+    if facts.in_docker and not facts.missing_images and not facts.silent_supervisor:
+        yield Finding("images", "those of the frontends and of Prometheus are on the engine")
+
+
+def _health(facts: Facts) -> Iterator[Finding]:
+    for child in facts.children:
+        if "unhealthy" in str(child.get("state", "")):
+            yield Finding(
+                "health",
+                f"{child['role']} #{child['index']} runs but its health check fails",
+                f"Read its log: {child['log']}",
             )
 
 
@@ -216,6 +249,11 @@ def _links(facts: Facts) -> Iterator[Finding]:
             )
 
 
-_HOST_CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (_python, _packages, _state_dir)
+_HOST_CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    _python,
+    _packages,
+    _state_dir,
+    _images,
+)
 _STOPPED_CHECKS = (_stopped, _ports)
-_CLUSTER_CHECKS = (_processes, _restarts, _frontends, _workers, _models, _links)
+_CLUSTER_CHECKS = (_processes, _health, _restarts, _frontends, _workers, _models, _links)

@@ -7,17 +7,19 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 
 import requests
 import typer
 
 from clipper.admin.connection import ClipperConnection
 from clipper.cli import context
+from clipper.cli.context import Mode
 from clipper.cli.diagnosis import Facts, Finding, examine
 from clipper.cli.models import model_summaries
 from clipper.errors import ClipperException
-from clipper.managers.base import RPC_PORT
+from clipper.managers.base import RPC_PORT, ProcessRow
 
 _HOST = "127.0.0.1"
 _DISTRIBUTION = "clipper-serving"
@@ -52,8 +54,8 @@ def _print(session: context.Context, finding: Finding) -> None:
 
 def gather(session: context.Context) -> Facts:
     """Collect the facts; what cannot be reached is a fact, too."""
-    connection = session.connection()
     try:
+        connection = session.connection()
         status = connection.cm.status()
     except ClipperException as error:
         return _host_facts(session, "", silent_supervisor=str(error))
@@ -61,7 +63,9 @@ def gather(session: context.Context) -> Facts:
     facts = _host_facts(session, status["state_dir"])
     facts.running = running
     facts.children, facts.services = status["children"], status["services"]
-    facts.log_tails = {c["log"]: _tail(c["log"]) for c in status["children"] if c["restarts"]}
+    facts.log_tails = _log_tails(session, connection, status["children"])
+    if session.choice.mode is Mode.DOCKER:
+        facts.missing_images = connection.cm.missing_images()  # type: ignore[attr-defined]
     if not running:
         facts.taken_ports = [
             port for port in _ports(connection) if not session.port_is_free(_HOST, port)
@@ -76,12 +80,14 @@ def gather(session: context.Context) -> Facts:
 
 
 def _host_facts(session: context.Context, state_dir: str, silent_supervisor: str = "") -> Facts:
+    in_docker = session.choice.mode is Mode.DOCKER
     return Facts(
         cluster=session.choice.name,
         python=(sys.version_info.major, sys.version_info.minor),
         missing_packages=tuple(_missing_packages()),
         state_dir=state_dir,
-        state_dir_writable=_is_writable(pathlib.Path(state_dir)),
+        state_dir_writable=in_docker or _is_writable(pathlib.Path(state_dir)),
+        in_docker=in_docker,
         silent_supervisor=silent_supervisor,
     )
 
@@ -138,6 +144,26 @@ def _installed(distribution: str) -> bool:
 def _is_writable(path: pathlib.Path) -> bool:
     existing = next(one for one in (path, *path.parents) if one.exists())
     return os.access(existing, os.W_OK)
+
+
+def _log_tails(
+    session: context.Context, connection: ClipperConnection, children: Sequence[ProcessRow]
+) -> dict[str, str]:
+    """Return the ends of the logs of what was restarted, by what its row calls the log."""
+    restarted = [child["log"] for child in children if child["restarts"]]
+    if session.choice.mode is not Mode.DOCKER or not restarted:
+        return {log: _tail(log) for log in restarted}
+    with tempfile.TemporaryDirectory(prefix="clipper-logs-") as directory:
+        try:
+            copies = connection.cm.get_logs(directory)
+        except NotImplementedError as error:  # centralized logging
+            return {log: str(error) for log in restarted}
+        return {
+            log: _tail(copy)
+            for log in restarted
+            for copy in copies
+            if pathlib.Path(copy).name.startswith(f"{log.rpartition(' ')[2]}:")
+        }
 
 
 def _tail(log: str) -> str:

@@ -15,6 +15,15 @@ from clipper.cli import context
 from clipper.errors import ClipperException
 
 _PAUSE_S = 0.5
+_OF_CONTAINER = ":image_"
+"""Follows the container's name in the names of logs that were copied from a Docker engine."""
+_DOCKER_NAMES = {
+    "query_frontend": "query-frontend",
+    "mgmt_frontend": "management-frontend",
+    "redis": "store",
+    "metric_frontend": "prometheus",
+}
+"""Beginning of a container's name → name of the process."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -97,9 +106,11 @@ class LogSource:
 def is_log_of(stem: str, target: str) -> bool:
     """Whether a log file belongs to a process (``store``) or model (``m`` or ``m:1``)."""
     name, colon, version = target.partition(":")
+    stem = stem.partition(_OF_CONTAINER)[0]
     base, dash, index = stem.rpartition("-")
     if not (dash and index.isdecimal()):
         base = stem
+    base = _DOCKER_NAMES.get(base, base)
     if colon:
         return base in (f"model-{name}_{version}", f"{name}_{version}")
     model = base.removeprefix("model-").partition("_")[0]

@@ -11,6 +11,7 @@ from docker.models.containers import Container
 from clipper.errors import ClipperException
 from clipper.managers.docker import central_logging, inventory
 from clipper.managers.docker.central_logging import Collector
+from clipper.managers.docker.plan import is_loopback
 from clipper.managers.docker.specs import (
     MANAGEMENT_PORT_LABEL,
     METRIC_PORT_LABEL,
@@ -23,6 +24,8 @@ from clipper.managers.docker.specs import (
 CORE = tuple(role for role in Role if role is not Role.MODEL)
 
 _PORT_LABELS = (QUERY_PORT_LABEL, MANAGEMENT_PORT_LABEL, METRIC_PORT_LABEL)
+
+_EVERYWHERE = ("", "0.0.0.0", "::")
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ def attach(settings: ClusterSettings, containers: Sequence[Container]) -> Attach
     }
     adopted = dataclasses.replace(
         settings,
+        docker_ip_address=_reachable_at(settings.docker_ip_address, frontend),
         centralized_log=collector is not None,
         network=frontend.attrs["HostConfig"]["NetworkMode"],
         token=_variable(frontend, "CLIPPER_TOKEN"),
@@ -97,3 +101,12 @@ def _variable(container: Container, name: str) -> str | None:
         if key == name:
             return str(value)
     return None
+
+
+def _reachable_at(given: str, frontend: Container) -> str:
+    """Return the host of the cluster's addresses: as given, but for a loopback name that the
+    cluster does not listen on."""
+    bindings = frontend.attrs["HostConfig"]["PortBindings"].values()
+    bound = {binding["HostIp"] for listed in bindings for binding in listed}
+    named = [host for host in bound if host not in _EVERYWHERE and not is_loopback(host)]
+    return named[0] if named and is_loopback(given) else given

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from clipper.managers.base import ClusterOptions
 from clipper.managers.docker import plan
 from clipper.managers.docker.build import ensure_image
-from clipper.managers.docker.central_logging import FLUENTD_IMAGE, Collector
+from clipper.managers.docker.central_logging import Collector
 from clipper.managers.docker.engine import Engine
 from clipper.managers.docker.inventory import discard
 from clipper.managers.docker.launch import Launcher
@@ -52,7 +52,7 @@ class CoreStart:
         if self._settings.prometheus_image is not None:
             wanted.append(self._settings.prometheus_image)
         if self._settings.centralized_log:
-            wanted.append(FLUENTD_IMAGE)
+            wanted.append(self._settings.fluentd_image)
         for image in dict.fromkeys(wanted):
             ensure_image(self._engine, image)
 

@@ -131,6 +131,7 @@ class Launcher:
             try:
                 with self._engine.calling(f"starting container {container.name}"):
                     container.start()
+                    container.reload()
                     return None
             except docker.errors.NotFound as error:
                 text = str(error.explanation)

@@ -29,16 +29,16 @@ from clipper.managers.docker import (
     failures,
     inventory,
     model_build,
-    network,
     plan,
     replicas,
     scraping,
     status,
+    teardown,
 )
 from clipper.managers.docker.attach import CORE, attach
 from clipper.managers.docker.build import ensure_image
-from clipper.managers.docker.claims import claim, remove_claims
-from clipper.managers.docker.core import CoreStart, remove_volume
+from clipper.managers.docker.claims import claim
+from clipper.managers.docker.core import CoreStart
 from clipper.managers.docker.engine import Engine
 from clipper.managers.docker.launch import Launcher
 from clipper.managers.docker.logs import copy_logs
@@ -52,14 +52,11 @@ from clipper.managers.docker.specs import (
 )
 from clipper.managers.labels import MODEL_LABEL, create_model_container_label
 from clipper.managers.ports import join_address
-from clipper.managers.stock_images import PROMETHEUS_IMAGE, stock_image
-
-_STOP_ORDER = (
-    (Role.MODEL,),
-    (Role.QUERY, Role.METRICS),
-    (Role.MANAGEMENT,),
-    (Role.STORE,),
-    (Role.LOGGING,),
+from clipper.managers.stock_images import (
+    FRONTEND_IMAGE,
+    MANAGEMENT_IMAGE,
+    PROMETHEUS_IMAGE,
+    stock_image,
 )
 
 _log = logging.getLogger(__name__)
@@ -92,6 +89,7 @@ class DockerContainerManager(ContainerManager):
         bind_address: str | None = None,
         prometheus_image: str | None = stock_image(PROMETHEUS_IMAGE),
         store_image: str | None = None,
+        fluentd_image: str = central_logging.FLUENTD_IMAGE,
         engine: Engine | None = None,
     ) -> None:
         """Choose the cluster; ports and the rest matter to `start_clipper` only.
@@ -118,6 +116,8 @@ class DockerContainerManager(ContainerManager):
                 ``docker_ip_address`` is a loopback name, else 0.0.0.0.
             prometheus_image: None starts no Prometheus.
             store_image: image of the own store; None: the query frontend's.
+            fluentd_image: collector of centralized logging; reads the configuration of
+                `central_logging.CONFIG_FILE`.
             engine: the Docker engine; None: the one that the environment names.
 
         Raises:
@@ -149,6 +149,7 @@ class DockerContainerManager(ContainerManager):
             centralized_log=use_centralized_log,
             prometheus_image=prometheus_image,
             store_image=store_image,
+            fluentd_image=fluentd_image,
             token=token,
             extra=dict(extra_container_kwargs or {}),
         )
@@ -293,15 +294,7 @@ class DockerContainerManager(ContainerManager):
 
     def stop_all(self, graceful: bool = True) -> None:
         """Stop everything; the store's volume and stopped model containers stay."""
-        grace_s = replicas.GRACE_S if graceful else 0
-        found = self._find()
-        for roles in _STOP_ORDER:
-            chosen = inventory.of_role(found, *roles)
-            if roles == (Role.MODEL,):
-                inventory.stop(self._engine, inventory.alive(chosen), grace_s, remove=False)
-            else:
-                inventory.stop(self._engine, chosen, grace_s, remove=True)
-        network.remove_unused_network(self._engine, self._settings.network, self.cluster_name)
+        teardown.stop_cluster(self._engine, self.cluster_name, graceful)
 
     def delete_state(self) -> None:
         """Remove the stopped cluster's containers, data, network and model images.
@@ -309,22 +302,18 @@ class DockerContainerManager(ContainerManager):
         Raises:
             ClipperException: the cluster runs.
         """
-        found = self._find()
-        if inventory.alive(found):
-            raise ClipperException(
-                f"Cluster {self.cluster_name} runs; stop it first (stop_all or `clipper down`)."
-            )
-        for container in found:
-            inventory.discard(self._engine, container)
-        remove_claims(self._engine, self.cluster_name)
-        remove_volume(self._engine, self.cluster_name)
-        model_build.remove_model_images(self._engine, self.cluster_name)
-        network.remove_unused_network(self._engine, self._settings.network, self.cluster_name)
+        teardown.delete_cluster(self._engine, self.cluster_name)
 
     def status(self) -> ClusterStatus:
         """Return what runs; a cluster that does not run has state ``stopped`` and no children."""
         now = datetime.datetime.now(datetime.UTC)
         return status.cluster_status(self.cluster_name, self._find(), now)
+
+    def missing_images(self) -> list[str]:
+        """Return the images of a cluster's core, as started by default, that the engine lacks."""
+        wanted = [stock_image(FRONTEND_IMAGE), stock_image(MANAGEMENT_IMAGE)]
+        wanted += [self._settings.prometheus_image] if self._settings.prometheus_image else []
+        return [image for image in wanted if replicas.image_id_of(self._engine, image) is None]
 
     def get_admin_addr(self) -> str:
         """Return ``host:port`` of the management frontend."""

@@ -241,7 +241,7 @@ def logging_container(settings: ClusterSettings) -> ContainerSpec:
     return ContainerSpec(
         role=Role.LOGGING,
         prefix=central_logging.FLUENTD_ROLE,
-        image=central_logging.FLUENTD_IMAGE,
+        image=settings.fluentd_image,
         labels={
             **_labels(settings, Role.LOGGING),
             central_logging.CONFIG_LABEL: central_logging.CONFIG_FILE,

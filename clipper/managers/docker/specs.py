@@ -69,6 +69,7 @@ class ClusterSettings:
     prometheus_image: str | None
     store_image: str | None
     """None: the query frontend's."""
+    fluentd_image: str
     token: str | None
     extra: Mapping[str, Any]
     """Arguments for every container, see `create_arguments`."""
