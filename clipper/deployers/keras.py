@@ -11,14 +11,12 @@ import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-import cloudpickle
-
 from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
 from clipper.artifacts import KERAS_CUSTOM_OBJECTS_FILE, KERAS_MODEL_STEM
 from clipper.deployers import endpoint
-from clipper.deployers.closures import local_modules_by_value
 from clipper.deployers.deployment import Framework, Needs, deploy
+from clipper.deployers.used_modules import RecordingPickler
 from clipper.errors import ClipperException
 
 _FRAMEWORK = Framework("Keras", family="keras", noun="Keras")
@@ -110,12 +108,10 @@ def _save(model_path_or_object: Any, directory: pathlib.Path) -> Needs:
     else:
         target = directory / f"{KERAS_MODEL_STEM}.keras"
         layers = _save_object(model_path_or_object, target)
-    custom = _custom_objects(target, layers)
-    if custom:
-        with local_modules_by_value():
-            (directory / KERAS_CUSTOM_OBJECTS_FILE).write_bytes(cloudpickle.dumps(custom))
+    data, used = RecordingPickler().pickle(_custom_objects(target, layers))
+    (directory / KERAS_CUSTOM_OBJECTS_FILE).write_bytes(data)
     # Keras computes with another package, which it does not require.
-    return Needs(objects=tuple(custom.values()), modules=("keras", "tensorflow"))
+    return Needs(used=used, modules=("keras", "tensorflow"))
 
 
 def _save_object(model: Any, target: pathlib.Path) -> list[Any]:

@@ -15,6 +15,9 @@ from clipper.deployers import endpoint
 from clipper.deployers.deployment import Framework, Needs, deploy
 from clipper.errors import ClipperException
 
+START_TIMEOUT_S = 300.0
+"""Default `timeout_s`: a Java machine and Spark start in every container before the model loads."""
+
 _FRAMEWORK = Framework("PySpark", family="pyspark", noun="PySpark")
 
 
@@ -77,13 +80,14 @@ def deploy_pyspark_model(
             write to this machine's temporary directory, as one in local mode is.
         pkgs_to_install: pip requirements for the image; None records those installed here that
             the function and the model use.
-        options: `batch_policy`, `batch_wait_ms`, `cache`, `probe_input`, `timeout_s` of
-            `ClipperConnection.deploy_model`.
+        options: `batch_policy`, `batch_wait_ms`, `cache`, `probe_input`, `timeout_s` (here
+            `START_TIMEOUT_S` unless given) of `ClipperConnection.deploy_model`.
 
     Raises:
         ClipperException: not a Spark model, or it cannot be saved, no image for this Python, or
             as `build_and_deploy_model`.
     """
+    options.setdefault("timeout_s", START_TIMEOUT_S)
     deploy(
         _FRAMEWORK, func, functools.partial(_save, pyspark_model, sc), clipper_conn,
         name, version, input_type, base_image, labels, registry, num_replicas, batch_size,
