@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 import venv
 import zipfile
 from email.parser import HeaderParser
@@ -14,9 +15,12 @@ from pathlib import Path
 import pytest
 
 import clipper
+from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.images import Sources
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_SOURCES = ("clipper", "clipper_admin", "pyproject.toml", "README.md", "LICENSE")
+_PACKAGES = ("clipper", "clipper_admin")
+_SOURCES = (*_PACKAGES, "Dockerfile", "containers", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,18 @@ def test_every_source_file_is_in(wheel: Path) -> None:
     assert expected <= _names(wheel)
 
 
+def test_what_images_are_made_of_is_in(wheel: Path) -> None:
+    places = [
+        path.relative_to(_REPOSITORY).as_posix()
+        for path in [_REPOSITORY / "Dockerfile", *(_REPOSITORY / "containers").rglob("*")]
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert {"Dockerfile", "containers/base/Dockerfile", "containers/frontend/health.py"} <= {
+        *places
+    }
+    assert {f"clipper/image_sources/{place}" for place in places} <= _names(wheel)
+
+
 def test_nothing_else_is_in(wheel: Path) -> None:
     tops = {name.partition("/")[0] for name in _names(wheel)}
     assert tops == {"clipper", "clipper_admin", f"clipper_serving-{clipper.__version__}.dist-info"}
@@ -84,9 +100,10 @@ def test_version_is_the_newest_of_the_changelog() -> None:
     assert sections[0] == clipper.__version__
 
 
-def test_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """Dependencies come from this environment; Clipper itself only from the wheel."""
-    home = tmp_path / "venv"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel: dependencies come from this one, Clipper only from there."""
+    home = tmp_path_factory.mktemp("installed") / "venv"
     venv.create(home, with_pip=False)
     (packages,) = home.glob("lib/python*/site-packages")
     subprocess.run(
@@ -98,13 +115,17 @@ def test_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path)
     # Packages of this environment, but no path hooks of an editable install of this checkout.
     libraries = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "libraries.pth").write_text("\n".join(libraries) + "\n")
+    return home
+
+
+def test_installed_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     code = (
         "import clipper, clipper.cli, clipper.daemon, clipper.frontend.worker, clipper_admin, "
         "clipper.management.server, clipper.container.runtime, clipper.deployers.sklearn; "
         "clipper_admin.LocalContainerManager; print(clipper.__file__, clipper.__version__)"
     )
     ran = subprocess.run(
-        [str(home / "bin" / "python"), "-I", "-c", code],
+        [str(installed / "bin" / "python"), "-I", "-c", code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -112,5 +133,42 @@ def test_installed_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path)
     )
     assert ran.returncode == 0, ran.stderr
     location, version = ran.stdout.split()
-    assert Path(location).is_relative_to(packages)
+    assert Path(location).is_relative_to(installed)
     assert version == clipper.__version__
+
+
+def test_contexts_of_an_installed_wheel_are_those_of_the_checkout(installed: Path) -> None:
+    (package,) = installed.glob("lib/python*/site-packages/clipper")
+    for dockerfile in ("Dockerfile", "containers/base/Dockerfile", "containers/sklearn/Dockerfile"):
+        carried = Sources(package).context(dockerfile).read()
+        assert carried == Sources(_REPOSITORY / "clipper").context(dockerfile).read()
+
+
+@pytest.mark.docker
+def test_installed_wheel_builds_an_image(installed: Path, tmp_path: Path) -> None:
+    registry = f"clipper-test-{uuid.uuid4().hex[:8]}"
+    command = [str(installed / "bin" / "python"), "-I", "-m", "clipper", "images", "build", "noop"]
+    engine = Engine()
+    try:
+        ran = subprocess.run(
+            [*command, "--registry", registry],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert ran.returncode == 0, ran.stderr
+        image = f"{registry}/noop-container:{clipper.__version__}"
+        output = engine.client.containers.run(
+            image,
+            ["-c", "import clipper.container.__main__ as main; print(main.__file__)"],
+            entrypoint="python",
+            remove=True,
+            labels={"ai.clipper.test": "wheel"},
+        )
+        assert output.decode().strip() == "/opt/clipper/clipper/container/__main__.py"
+    finally:
+        for found in engine.client.images.list(f"{registry}/*"):
+            for tag in found.tags:
+                engine.client.images.remove(tag)
+        engine.client.close()
