@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from clipper.admin.models import ModelMethods, pairs
 from clipper.admin.names import check_model_name, check_model_version, check_num_replicas
+from clipper.admin.packages import current_names
 from clipper.admin.rollout import Rollout
 from clipper.admin.settings import DEPLOY_TIMEOUT_S, ModelSettings, check_timeout
 from clipper.datatypes import ADAPTIVE_BATCH_SIZE, CONTAINERLESS_MODEL_IMAGE
@@ -75,8 +76,9 @@ class DeploymentMethods(ModelMethods):
         version = str(version)
         check_model_name(name)
         check_model_version(version)
+        packages = current_names(pkgs_to_install)
         image = self.cm.build_model(
-            name, version, model_data_path, base_image, container_registry, pkgs_to_install
+            name, version, model_data_path, base_image, container_registry, packages
         )
         self.logger.info(f"Built model image {image}")
         return image
