@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import importlib
 import io
 import logging
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Load a model, serve it, and return the exit status."""
     options = _parser().parse_args(arguments)
     _set_up_output()
+    faulthandler.enable()  # a fault in C code leaves a traceback in the log
     # A container is often process 1, which has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

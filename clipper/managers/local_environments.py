@@ -199,7 +199,7 @@ def _problem_with(line: str) -> str | None:
         return f"{line!r} cannot be checked"
     if requirement.marker is not None and not requirement.marker.evaluate():
         return None
-    installed = _installed_version(requirement.name)
+    installed = _installed_version(requirement.name) or _twin_version(requirement.name)
     if installed is None:
         return f"{requirement.name} is not installed"
     if not requirement.specifier.contains(installed, prereleases=True):
@@ -217,6 +217,12 @@ def _parsed(line: str) -> Requirement | None:
         return Requirement(line)
     except InvalidRequirement:
         return None
+
+
+def _twin_version(name: str) -> str | None:
+    """Version of what provides the module of this name instead, as xgboost-cpu does xgboost."""
+    twins = importlib.metadata.packages_distributions().get(name.replace("-", "_"), ())
+    return next((_installed_version(twin) for twin in twins), None)
 
 
 def _installed_version(name: str) -> str | None:
