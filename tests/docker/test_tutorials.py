@@ -83,7 +83,7 @@ def test_basic_query_until_ctrl_c(place: dict[str, Any], words: tuple[str, ...])
 def test_pictures_as_bytes_and_in_json(place: dict[str, Any]) -> None:
     with running("image_query/image_query.py", DOCKER, place) as script:
         output = script.ended()
-    assert "image-example [32, 24] default: False" in output
+    assert "image-example (32, 24) default: False" in output
     assert "json-example {'name': 'picture.png', 'size': [32, 24]} default: False" in output
 
 
