@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import logging
 import os
 import urllib.request
 from collections.abc import Iterator
@@ -45,6 +47,15 @@ def moo(inputs: Any) -> list[Any]:
     )
 
 
+def counts(inputs: Any) -> list[Any]:
+    import importlib.util
+
+    import sortedcontainers as containers
+
+    has_more = importlib.util.find_spec("pytest") is not None
+    return [f"{containers.__version__} {has_more}"] * len(inputs)
+
+
 def nothing(inputs: Any) -> list[Any]:
     return [0.0 for _ in inputs]
 
@@ -65,6 +76,31 @@ def test_a_model_uses_a_package_that_only_its_environment_has(isolated: Cluster)
     )
     state = Path(isolated.manager.status()["state_dir"])
     assert len([p for p in (state / "environments").iterdir() if p.is_dir()]) == 1
+
+
+def test_what_the_function_uses_here_is_found_and_installed_at_the_same_version(
+    isolated: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = importlib.metadata.version("sortedcontainers")
+    with caplog.at_level(logging.INFO):
+        python_deployer.create_endpoint(
+            isolated.connection, "counts", "doubles", counts, slo_micros=5_000_000
+        )
+    assert f"the image of counts:1 gets sortedcontainers=={version}" in caplog.text
+    answer = eventually(
+        lambda: (a := isolated.predict("counts", input=[1.0]))["default"] is False and a, "answer"
+    )
+    assert answer["output"] == f"{version} False"
+
+
+def test_requirements_against_each_other_fail_with_what_conflicts(isolated: Cluster) -> None:
+    with pytest.raises(ClipperException) as failed:
+        python_deployer.deploy_python_closure(
+            isolated.connection, "bad", 1, "doubles", nothing,
+            pkgs_to_install=["numpy<2", "numpy>=2"],
+        )  # fmt: skip
+    assert "The conflict is caused by" in failed.value.msg
+    assert "The user requested numpy<2" in failed.value.msg
 
 
 def test_a_requirement_that_does_not_exist_fails_with_pips_words(isolated: Cluster) -> None:
