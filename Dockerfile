@@ -20,8 +20,8 @@ ENV PYTHONUNBUFFERED=1 \
 COPY containers/frontend/requirements.txt /opt/clipper/requirements.txt
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
         -r /opt/clipper/requirements.txt \
-    && python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-        | xargs -I{} sh -c 'echo /opt/clipper > {}/clipper.pth' \
+    && echo /opt/clipper \
+        > "$(python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/clipper.pth" \
     && useradd --uid 10001 --user-group --create-home --home-dir /home/clipper clipper \
     && install -d -o 10001 -g 10001 /data
 

@@ -91,20 +91,23 @@ def build_image(
     """
     transcript = Transcript(tag)
     with engine.calling(f"building image {tag}"):
-        stream = engine.client.api.build(
-            fileobj=context,
-            custom_context=True,
-            dockerfile=dockerfile,
-            tag=tag,
-            buildargs=dict(build_args or {}),
-            use_config_proxy=True,
-            rm=True,
-            forcerm=True,
-            decode=True,
-            timeout=SILENCE_LIMIT_S,
-        )
-        for line in transcript.lines(stream):
-            on_line(line)
+        try:
+            stream = engine.client.api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=tag,
+                buildargs=dict(build_args or {}),
+                use_config_proxy=True,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=SILENCE_LIMIT_S,
+            )
+            for line in transcript.lines(stream):
+                on_line(line)
+        except docker.errors.APIError as error:  # before the first step: the Dockerfile is wrong
+            raise transcript.failure(str(error.explanation or error)) from error
     with engine.calling(f"looking for image {tag}"):
         return str(engine.client.images.get(tag).id)
 

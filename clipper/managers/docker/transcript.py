@@ -45,12 +45,16 @@ class Transcript:
         """
         for part in stream:
             if "error" in part:
-                raise BuildFailed(self._explain(str(part["error"]).strip()))
+                raise self.failure(str(part["error"]).strip())
             text = str(part.get("stream") or part.get("status") or "")
             for line in _COLOUR.sub("", text).splitlines():
                 if line.strip():
                     self._remember(line.rstrip())
                     yield line.rstrip()
+
+    def failure(self, error: str) -> BuildFailed:
+        """Return what the engine calls an error, together with what the build has said."""
+        return BuildFailed(self._explain(error))
 
     def _remember(self, line: str) -> None:
         step = _STEP.match(line)
