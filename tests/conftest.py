@@ -43,6 +43,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(tier.marker)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_BUILD_LIMIT_S))
+    if tier.whole_clusters and item.config.getoption("reruns", None) is None:
+        # A shared machine now and then stops everything for longer than any latency objective.
+        # What is broken fails twice. `--reruns 0` shows the first failure.
+        item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(trylast=True)

@@ -25,15 +25,23 @@ class Tier:
     """Marker of its tests wherever they are."""
     on_request: bool = False
     """Whether its tests run only when they are asked for."""
+    whole_clusters: bool = False
+    """Whether its tests hold real processes to real latency objectives."""
 
 
 TIERS = (
     Tier("unit", folder="unit"),
     Tier("architecture", folder="architecture"),
     Tier("integration", folder="integration"),
-    Tier("e2e local", folder="e2e"),
-    Tier("docker", folder="docker", marker="docker"),
-    Tier("frameworks", folder="frameworks", marker="frameworks", on_request=True),
+    Tier("e2e local", folder="e2e", whole_clusters=True),
+    Tier("docker", folder="docker", marker="docker", whole_clusters=True),
+    Tier(
+        "frameworks",
+        folder="frameworks",
+        marker="frameworks",
+        on_request=True,
+        whole_clusters=True,
+    ),
 )
 """In the order in which they run: quick ones first."""
 

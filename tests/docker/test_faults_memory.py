@@ -10,7 +10,7 @@ import pytest
 from clipper.deployers import python as python_deployer
 from clipper.errors import ClipperException
 from tests.e2e.clusters import DockerCluster, docker_cluster, eventually
-from tests.e2e.traffic import answered_since, check_answers, defaults, load
+from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
 from tests.stock import StockImages
 
 LIMIT_MIB = 400
@@ -56,7 +56,7 @@ def test_a_poisonous_input_costs_no_other_query(cluster: DockerCluster) -> None:
     check_answers(traffic.samples)
     # While both replicas are down at once, queries that arrive have no replica to go to.
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"no-replica"}
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []
 
 
 def test_a_model_that_is_too_large_is_told_as_such(cluster: DockerCluster) -> None:

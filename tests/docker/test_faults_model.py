@@ -7,7 +7,7 @@ import pytest
 from clipper.deployers import python as python_deployer
 from tests.e2e import models
 from tests.e2e.clusters import DockerCluster, eventually
-from tests.e2e.traffic import answered_since, check_answers, defaults, load
+from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
 
 from .disturbances import DISTURBANCES, crash
 
@@ -39,7 +39,7 @@ def test_one_crash_of_two_is_hardly_noticed(cluster: DockerCluster) -> None:
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"slo"}
     # What the dead one was computing, and nothing else: a batch holds a handful at this load.
     assert len(defaults(traffic.samples)) <= crashes * 16
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []
 
 
 def test_the_only_replica_crashes_and_is_back_without_hands(cluster: DockerCluster) -> None:
@@ -51,7 +51,7 @@ def test_the_only_replica_crashes_and_is_back_without_hands(cluster: DockerClust
 
     check_answers(traffic.samples)
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"slo", "no-replica"}
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []
     assert cluster.ready_replicas("app", "1") == 1
 
 
@@ -72,7 +72,7 @@ def test_the_other_replica_serves_meanwhile(cluster: DockerCluster, kind: str) -
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"slo"}
     assert len(defaults(traffic.samples[:settled])) <= 32
     assert len(defaults(traffic.samples[settled:back])) <= 2
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []
 
 
 @pytest.mark.parametrize("kind", DISTURBANCES)
@@ -92,4 +92,4 @@ def test_without_the_only_replica_defaults_say_why(cluster: DockerCluster, kind:
     check_answers(traffic.samples)
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"slo", "no-replica"}
     assert len(defaults(traffic.samples[recovered:])) <= 2
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []

@@ -10,7 +10,7 @@ from clipper.errors import ClipperException
 from tests.e2e import models
 from tests.e2e.clusters import DockerCluster, eventually
 from tests.e2e.open_loop import OpenLoop
-from tests.e2e.traffic import answered_since, check_answers, defaults, load
+from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
 
 from .disturbances import DISTURBANCES, crash
 
@@ -27,7 +27,12 @@ def serve(cluster: DockerCluster) -> None:
 
 
 def registers(cluster: DockerCluster, name: str) -> bool:
-    """Try to register an application; tell whether it is there."""
+    """Tell whether an application is there, or can be registered now."""
+    if (
+        requests.get(f"http://{cluster.manager.get_admin_addr()}/readyz", timeout=10).status_code
+        != 200
+    ):
+        return False
     try:
         cluster.connection.register_application(name, "doubles", "x", SLO_MICROS)
     except (ClipperException, requests.exceptions.RequestException) as error:
@@ -38,7 +43,7 @@ def registers(cluster: DockerCluster, name: str) -> bool:
 def check_unharmed(cluster: DockerCluster, traffic: OpenLoop) -> None:
     check_answers(traffic.samples)
     assert defaults(traffic.samples) == []
-    assert not any(sample.broken for sample in traffic.samples)
+    assert broken(traffic.samples) == []
     assert set(cluster.connection.get_all_apps()) == {"app", "later"}
     assert cluster.connection.get_linked_models("app") == ["app"]
     assert cluster.ready_replicas("app", "1") == 2

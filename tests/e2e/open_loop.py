@@ -27,6 +27,8 @@ class Sample:
     latency_s: float = 0.0
     broken: int = 0
     """How often the connection broke before an answer came."""
+    faults: list[str] = dataclasses.field(default_factory=list)
+    """What broke it each time."""
 
     @property
     def answered(self) -> bool:
@@ -104,19 +106,26 @@ class OpenLoop:
                 async with asyncio.timeout(self._timeout_s):
                     await self._exchange(sample, request)
                 break
-            except (OSError, EOFError, ValueError):
+            except (OSError, EOFError, ValueError) as error:
                 sample.broken += 1
+                sample.faults.append(repr(error))
                 await asyncio.sleep(0.1)
             except TimeoutError:
                 sample.status = -1
                 break
         sample.latency_s = time.monotonic() - sample.sent_s
 
-    async def _exchange(self, sample: Sample, request: bytes) -> None:
-        if self._idle:
+    def _open_idle(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return an idle connection that the server has not closed: it does so after a while."""
+        while self._idle:
             reader, writer = self._idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection(self._host, self._port)
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
+    async def _exchange(self, sample: Sample, request: bytes) -> None:
+        reader, writer = self._open_idle() or await asyncio.open_connection(self._host, self._port)
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

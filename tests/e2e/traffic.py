@@ -30,6 +30,11 @@ def check_answers(samples: list[Sample]) -> None:
             assert sample.body["output"] == "DEFAULT"
 
 
+def broken(samples: list[Sample]) -> list[Sample]:
+    """Return the queries whose connection broke, even if a second attempt was answered."""
+    return [sample for sample in samples if sample.broken]
+
+
 def defaults(samples: list[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.defaulted]
 
