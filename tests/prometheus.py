@@ -38,6 +38,12 @@ class Prometheus:
         found: list[dict[str, Any]] = self.ask("query", query=expression)["result"]
         return found
 
+    def value(self, expression: str) -> float | None:
+        """Return the only sample's value; None: there is none yet."""
+        found = self.query(expression)
+        assert len(found) < 2, f"{expression}: {found}"
+        return float(found[0]["value"][1]) if found else None
+
     def series(self, selector: str) -> list[dict[str, str]]:
         found: list[dict[str, str]] = self.ask("series", **{"match[]": selector})
         return found

@@ -161,17 +161,14 @@ def test_every_panel_shows_data(observed: Prometheus, expression: str) -> None:
 
 
 def test_the_panels_show_what_was_done(observed: Prometheus) -> None:
-    def value(expression: str) -> float:
-        [sample] = observed.query(expression)
-        return float(sample["value"][1])
-
+    value = observed.value
     assert value('clipper_slo_seconds{app="shown"}') == 2.0
     assert value('clipper_links{app="shown",model="measured"}') == 1
-    assert value('clipper_default_predictions_total{app="shown",reason="model-error"}') > 0
-    assert value('clipper_default_predictions_total{app="orphan",reason="no-replica"}') > 0
+    assert (value('clipper_default_predictions_total{app="shown",reason="model-error"}') or 0) > 0
+    assert (value('clipper_default_predictions_total{app="orphan",reason="no-replica"}') or 0) > 0
     assert value('clipper_default_predictions_total{app="shown",reason="no-replica"}') == 0
-    assert value('clipper_cache_lookups_total{result="hit"}') > 0
-    assert value('inputs_seen_total{model_name="measured"}') > 0
+    assert (value('clipper_cache_lookups_total{result="hit"}') or 0) > 0
+    assert (value('inputs_seen_total{model_name="measured"}') or 0) > 0
 
 
 @pytest.mark.parametrize(
