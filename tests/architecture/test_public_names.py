@@ -87,7 +87,35 @@ DEPLOYERS = {
     "clipper.deployers.sklearn.create_endpoint": (
         f"clipper_conn, name, input_type, func, sklearn_model, {_ENDPOINT}"
     ),
+    "clipper.deployers.onnx.deploy_pytorch_model": (
+        "clipper_conn, name, version, input_type, inputs, func, pytorch_model, base_image=None, "
+        "labels=None, registry=None, num_replicas=1, onnx_backend=_ANY, batch_size=-1, "
+        "pkgs_to_install=None"
+    ),
+    "clipper.deployers.onnx.create_pytorch_endpoint": (
+        "clipper_conn, name, input_type, inputs, func, pytorch_model, default_output='None', "
+        "version=1, slo_micros=3000000, labels=None, registry=None, base_image=None, "
+        "num_replicas=1, onnx_backend=_ANY, batch_size=-1, pkgs_to_install=None"
+    ),
 }
+
+_MODEL_ARGUMENTS = {
+    "pytorch": "pytorch_model",
+    "tensorflow": "tf_sess_or_saved_model_path",
+    "keras": "model_path_or_object",
+    "mxnet": "mxnet_model, mxnet_data_shapes",
+    "pyspark": "pyspark_model, sc",
+    "xgboost": "xgboost_model",
+    "lightgbm": "lightgbm_model",
+    "onnx": "onnx_model",
+}
+for _module, _model in _MODEL_ARGUMENTS.items():
+    DEPLOYERS[f"clipper.deployers.{_module}.deploy_{_module}_model"] = (
+        f"clipper_conn, name, version, input_type, func, {_model}, {_DEPLOY}"
+    )
+    DEPLOYERS[f"clipper.deployers.{_module}.create_endpoint"] = (
+        f"clipper_conn, name, input_type, func, {_model}, {_ENDPOINT}"
+    )
 
 OLD_NAMES = {
     "clipper_admin": "ClipperConnection ClipperException UnconnectedException deployers "
@@ -104,6 +132,12 @@ OLD_NAMES = {
     "clipper_admin.kubernetes.kubernetes_container_manager": "KubernetesContainerManager",
     "clipper_admin.metrics": "add_metric report_metric",
     "clipper_admin.deployers.python": "deploy_python_closure create_endpoint",
+    "clipper_admin.deployers.pytorch": "deploy_pytorch_model create_endpoint",
+    "clipper_admin.deployers.tensorflow": "deploy_tensorflow_model create_endpoint",
+    "clipper_admin.deployers.keras": "deploy_keras_model create_endpoint",
+    "clipper_admin.deployers.mxnet": "deploy_mxnet_model create_endpoint",
+    "clipper_admin.deployers.pyspark": "deploy_pyspark_model create_endpoint",
+    "clipper_admin.deployers.onnx": "deploy_pytorch_model create_pytorch_endpoint",
 }
 
 ERRORS = {
