@@ -5,14 +5,10 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim
 
 ARG PYTHON=3.11
-ARG CLIPPER_VERSION=0.5.0
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
-
-LABEL ai.clipper.version="${CLIPPER_VERSION}" \
-      ai.clipper.python="${PYTHON}"
 
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
@@ -40,6 +36,10 @@ COPY clipper/replicas /opt/clipper/clipper/replicas
 COPY clipper/rpc /opt/clipper/clipper/rpc
 COPY clipper/selection /opt/clipper/clipper/selection
 COPY clipper/store /opt/clipper/clipper/store
+
+ARG VERSION=0.5.0
+LABEL ai.clipper.version="${VERSION}" \
+      ai.clipper.python="${PYTHON}"
 
 USER 10001
 WORKDIR /home/clipper

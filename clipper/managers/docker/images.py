@@ -200,7 +200,7 @@ def build_arguments(
     values = {
         **pip_arguments(environment),
         "PYTHON": made.python,
-        "CLIPPER_VERSION": clipper.__version__,
+        "VERSION": clipper.__version__,
     }
     if made.base is not None:
         values["BASE"] = made.base

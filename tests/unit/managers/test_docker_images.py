@@ -103,7 +103,7 @@ def test_dockerfiles_are_plain_unprivileged_and_of_this_version(dockerfile: str)
     assert "--mount" not in text
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert not users or users[-1] == "10001"
-    versions = re.findall(r"^ARG (?:BASE=\S+:|CLIPPER_VERSION=)(\S+)$", text, re.MULTILINE)
+    versions = re.findall(r"^ARG (?:BASE=\S+:|VERSION=)(\S+)$", text, re.MULTILINE)
     assert versions == [_VERSION]
     if re.search(r"\bpip install\b", text):
         declared = _SOURCES.declared_arguments(dockerfile)
@@ -182,5 +182,5 @@ def test_a_build_is_given_only_the_arguments_it_declares() -> None:
     }
     assert build_arguments(recipe("prometheus", "3.12", "r"), _SOURCES, environment) == {
         "PYTHON": "3.12",
-        "CLIPPER_VERSION": _VERSION,
+        "VERSION": _VERSION,
     }
