@@ -307,7 +307,7 @@ def test_a_registry_in_trouble_is_asked_again(
         )
         with pytest.raises(TransferFailed, match="503"):
             push_image(engine, name, pause=pauses.append)
-    assert pauses == [1.0, 2.0, 4.0]
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
 
 
 def test_a_registry_that_says_nothing_does_not_hang(engine: Engine, repository: str) -> None:
