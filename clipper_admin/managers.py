@@ -27,6 +27,9 @@ def manager_class(name: str) -> type[Any]:
 
 def _stand_in(name: str) -> type[Any]:
     def refuse(self: object, *args: object, **kwargs: object) -> None:
-        raise ClipperException(f"{name} is not part of this version; use LocalContainerManager")
+        raise ClipperException(
+            f"{name} is not part of this version; use DockerContainerManager or "
+            "LocalContainerManager"
+        )
 
     return type(name, (), {"__init__": refuse, "__doc__": "Not part of this version."})

@@ -50,7 +50,7 @@ def attach(settings: ClusterSettings, containers: Sequence[Container]) -> Attach
             asked for and it has none.
     """
     core = inventory.of_role(containers, *CORE)
-    _require_frontends(settings.cluster_name, core)
+    _require_frontends(settings.cluster_name, containers)
     collectors = inventory.of_role(core, Role.LOGGING)
     collector = central_logging.adopt(
         settings.centralized_log,
@@ -74,12 +74,13 @@ def attach(settings: ClusterSettings, containers: Sequence[Container]) -> Attach
     return Attachment(adopted, ports, collector)
 
 
-def _require_frontends(cluster_name: str, core: Sequence[Container]) -> None:
-    if not inventory.alive(core):
+def _require_frontends(cluster_name: str, containers: Sequence[Container]) -> None:
+    if not inventory.alive(containers):
         raise ClipperException(
             f"Cluster {cluster_name} is not running on this Docker engine. Start it with "
             "`clipper --mode docker up` or ClipperConnection.start_clipper()."
         )
+    core = inventory.of_role(containers, *CORE)
     present = {container.labels[ROLE_LABEL] for container in core}
     missing = [role for role in (Role.QUERY, Role.MANAGEMENT) if role not in present]
     if missing:

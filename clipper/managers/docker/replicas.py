@@ -119,9 +119,13 @@ def image_id_of(engine: Engine, image: str) -> str | None:
 
 
 def declared(containers: Sequence[Container]) -> dict[Model, list[Container]]:
-    """Return the model containers by what they run."""
+    """Return the model containers by what they run; of two builds of a version, the newer is last.
+
+    Args:
+        containers: newest first.
+    """
     models: dict[Model, list[Container]] = {}
-    for container in inventory.of_role(containers, Role.MODEL):
+    for container in reversed(inventory.of_role(containers, Role.MODEL)):
         models.setdefault(inventory.model_of(container), []).append(container)
     return models
 

@@ -30,8 +30,7 @@ def cluster_status(
     cluster."""
     rows = []
     services: collections.Counter[str] = collections.Counter()
-    core = (role for role in Role if role is not Role.MODEL)
-    running = bool(inventory.alive(inventory.of_role(containers, *core)))
+    running = bool(inventory.alive(containers))
     for container in reversed(containers):
         role = role_name(container)
         rows.append(_row(container, role, services[role], now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import inspect
 import subprocess
 import sys
 
@@ -47,12 +48,31 @@ def test_public_names() -> None:
 
 
 def test_absent_manager_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(clipper_admin.managers.MANAGERS, "DockerContainerManager", "clipper.no")
+    monkeypatch.setitem(clipper_admin.managers.MANAGERS, "KubernetesContainerManager", "clipper.no")
     with pytest.raises(clipper_admin.ClipperException) as caught:
-        clipper_admin.DockerContainerManager(cluster_name="c")  # type: ignore[call-arg]
+        clipper_admin.KubernetesContainerManager(cluster_name="c")
     assert caught.value.msg == (
-        "DockerContainerManager is not part of this version; use LocalContainerManager"
+        "KubernetesContainerManager is not part of this version; use DockerContainerManager or "
+        "LocalContainerManager"
     )
+
+
+def test_docker_manager_takes_the_originals_arguments() -> None:
+    parameters = inspect.signature(clipper_admin.DockerContainerManager).parameters.values()
+    assert {p.name: p.default for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD} == {
+        "cluster_name": "default-cluster",
+        "docker_ip_address": "localhost",
+        "use_centralized_log": False,
+        "fluentd_port": 24224,
+        "clipper_query_port": 1337,
+        "clipper_management_port": 1338,
+        "clipper_rpc_port": 7000,
+        "redis_ip": None,
+        "redis_port": 6379,
+        "prometheus_port": 9090,
+        "docker_network": "clipper_network",
+        "extra_container_kwargs": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["pytorch", "tensorflow", "onnx"])
