@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import inspect
+import logging
 import subprocess
 import sys
 
@@ -50,7 +50,7 @@ def test_public_names() -> None:
 def test_absent_manager_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(clipper_admin.managers.MANAGERS, "KubernetesContainerManager", "clipper.no")
     with pytest.raises(clipper_admin.ClipperException) as caught:
-        clipper_admin.KubernetesContainerManager(cluster_name="c")
+        clipper_admin.KubernetesContainerManager(cluster_name="c")  # type: ignore[call-arg]
     assert caught.value.msg == (
         "KubernetesContainerManager is not part of this version; use DockerContainerManager or "
         "LocalContainerManager"
