@@ -299,7 +299,11 @@ class FakeManager(ContainerManager):
         self.cluster.events.append("build")
         self.built.append({"base_image": base_image, "pkgs_to_install": pkgs_to_install})
         directory = pathlib.Path(model_data_path)
-        self.bundle = {path.name: path.read_bytes() for path in directory.iterdir()}
+        self.bundle = {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in directory.rglob("*")
+            if path.is_file()
+        }
         return f"fake-{name}:{version}"
 
     def deploy_model(

@@ -63,7 +63,17 @@ def run_program(cluster: DockerCluster, stock_images: StockImages) -> RunProgram
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-12000:]}"
         report: Report = json.loads(done.stdout.splitlines()[-1])
-        print(json.dumps(report, indent=1))
+        for name, check in report.items():
+            print(f"{program} {name}: {_short(check)}")
         return report
 
     return run
+
+
+def _short(check: dict[str, Any]) -> str:
+    answers = len(check["statuses"])
+    reasons = ", ".join(check["reasons"]) or "none"
+    return (
+        f"{answers} answers, {check['defaults']} defaults ({reasons}), "
+        f"accuracy {check['accuracy']:.2f}"
+    )

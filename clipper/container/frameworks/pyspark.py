@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -17,6 +18,8 @@ from clipper.artifacts import PYSPARK_METADATA_FILE, PYSPARK_MODEL_DIR
 from clipper.container.frameworks.python_closure import load_function
 from clipper.container.model import Model
 from clipper.rpc.codec import InputBatch
+
+_log = logging.getLogger(__name__)
 
 _DEFAULTS = {
     "spark.master": "local[2]",  # a batch is small: more threads cost more than they give
@@ -52,8 +55,18 @@ class PysparkModel(Model):
         self._model = _load_model(self._spark, pathlib.Path(path))
 
     def predict_batch(self, inputs: InputBatch) -> Any:
-        """Return what the function returns; the runtime checks it."""
-        return self._function(self._spark, self._model, inputs)
+        """Return what the function returns; the runtime checks it.
+
+        Ends the process when Spark's Java machine has died: no later batch could succeed either,
+        and whoever started this container starts it again.
+        """
+        try:
+            return self._function(self._spark, self._model, inputs)
+        except Exception:
+            if _has_died(self._spark):
+                _log.exception("Spark's Java machine has ended, and this container with it")
+                os._exit(1)
+            raise
 
 
 def _start_spark() -> SparkSession:
@@ -63,6 +76,11 @@ def _start_spark() -> SparkSession:
     for key, value in _DEFAULTS.items():
         configuration.setIfMissing(key, value)
     return SparkSession.builder.config(conf=configuration).getOrCreate()
+
+
+def _has_died(spark: SparkSession) -> bool:
+    process = getattr(spark.sparkContext._gateway, "proc", None)
+    return process is not None and process.poll() is not None
 
 
 def _load_model(spark: SparkSession, directory: pathlib.Path) -> Any:

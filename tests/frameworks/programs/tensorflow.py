@@ -53,12 +53,13 @@ def save_checkpoint(session: Any, directory: Path) -> Path:
 
 def save_model_1(session: Any, directory: Path) -> Path:
     graph = session.graph
-    v1.saved_model.simple_save(
-        session,
-        str(directory / "saved1"),
-        {"pixels": graph.get_tensor_by_name("pixels:0")},
-        {"predicted": graph.get_tensor_by_name("predicted:0")},
-    )
+    with graph.as_default():
+        v1.saved_model.simple_save(
+            session,
+            str(directory / "saved1"),
+            {"pixels": graph.get_tensor_by_name("pixels:0")},
+            {"predicted": graph.get_tensor_by_name("predicted:0")},
+        )
     return directory / "saved1"
 
 
@@ -72,7 +73,9 @@ def save_frozen(session: Any, directory: Path) -> Path:
 
 def save_model_2(session: Any, directory: Path) -> Path:
     module = tf.Module()
-    module.weights = tf.Variable(session.run("weights:0"))
+    with session.graph.as_default():
+        (weights,) = session.run(v1.trainable_variables())
+    module.weights = tf.Variable(weights)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 784], tf.float32, name="pixels")])
     def serve(pixels: Any) -> dict[str, Any]:
