@@ -81,21 +81,29 @@ class Output:
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[None]:
         """Show the client's log messages as stages while something takes its time."""
-        logger = logging.getLogger("clipper.admin")
         with Console(file=sys.stderr).status(escape(what)) as status:
-            handler = _StageHandler(lambda text: status.update(escape(text)))
-            before = logger.level
-            logger.addHandler(handler)
-            logger.setLevel(logging.INFO)
-            try:
+            stages = _MessageHandler(lambda text: status.update(escape(text)))
+            # What an image gets is worth keeping on the screen.
+            notes = _MessageHandler(self.note)
+            with _heard("clipper.admin", stages), _heard("clipper.deployers", notes):
                 yield
-            finally:
-                logger.removeHandler(handler)
-                logger.setLevel(before)
 
 
-class _StageHandler(logging.Handler):
-    """Shows the client's log messages as the stages of a progress display."""
+@contextlib.contextmanager
+def _heard(logger_name: str, handler: logging.Handler) -> Iterator[None]:
+    logger = logging.getLogger(logger_name)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _MessageHandler(logging.Handler):
+    """Shows log messages, from INFO on, to the person at the terminal."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)

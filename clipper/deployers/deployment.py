@@ -17,6 +17,7 @@ To add a framework:
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ from clipper.deployers.local_sources import save_local_sources
 from clipper.deployers.used_modules import NO_MODULES, UsedModules, used_modules
 from clipper.errors import ClipperException
 from clipper.managers.stock_images import FAMILIES
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def deploy(
         if pkgs_to_install is None:
             environment = find_environment(used, needs.modules)
             environment.save(directory)
-            _show(clipper_conn, environment, f"{name}:{version}")
+            _show(environment, f"{name}:{version}")
         clipper_conn.build_and_deploy_model(
             name,
             str(version),
@@ -123,10 +126,11 @@ def _save_own_modules(used: UsedModules, directory: pathlib.Path) -> UsedModules
     return used | UsedModules(frozenset(), further)
 
 
-def _show(clipper_conn: ClipperConnection, environment: Environment, model: str) -> None:
-    clipper_conn.logger.info(environment.describe(model))
+def _show(environment: Environment, model: str) -> None:
+    """The command line prints what this logger says; see `clipper.cli.output`."""
+    _log.info("%s", environment.describe(model))
     for problem in environment.problems:
-        clipper_conn.logger.warning(problem)
+        _log.warning("%s", problem)
 
 
 def nothing_to_save(_directory: pathlib.Path) -> Needs:

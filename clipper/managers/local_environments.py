@@ -21,7 +21,7 @@ from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
 CONTAINER_NEEDS = (
-    "grpcio>=1.72", "protobuf>=6.30", "numpy>=1.26", "cloudpickle>=3.0", "prometheus-client>=0.20",
+    "grpcio>=1.72", "protobuf>=6.30", "numpy>=1.23.2", "cloudpickle>=3.0", "prometheus-client>=0.20",
 )  # fmt: skip
 """What `clipper.container` imports, with the bounds of our own package's metadata."""
 

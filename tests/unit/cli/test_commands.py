@@ -165,6 +165,7 @@ def test_deploy_function_with_application(
         "deploy", f"{script}:add_up", "--app", "sums", "--slo-ms", "20", "--probe", "[1.0]"
     )
     assert outcome.code == 0
+    assert "the image of add-up:1 gets no packages besides its base image's" in outcome.err
     assert pickle.loads(manager.bundle["func.pkl"])([[1, 2]]) == [3]
     assert cluster.apps["sums"]["latency_slo_micros"] == 20000
     assert cluster.apps["sums"]["linked_models"] == ["add-up"]
