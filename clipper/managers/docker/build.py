@@ -275,12 +275,14 @@ class _StreamError(Exception):
 
 def _follow(stream: Iterable[Mapping[str, Any]], on_line: OnLine) -> None:
     """Pass the stages of a push or pull on, without the progress of each layer's bytes."""
-    for part in stream:
-        if "error" in part:
-            raise _StreamError(str(part["error"]).strip())
+    error = ""
+    for part in stream:  # to its end, or the connection would stay open
+        error = error or str(part.get("error", "")).strip()
         status = str(part.get("status", ""))
         if status and "progress" not in part:
             on_line(f"{part['id']}: {status}" if part.get("id") else status)
+    if error:
+        raise _StreamError(error)
 
 
 _TRANSIENT = re.compile(

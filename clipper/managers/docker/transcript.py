@@ -43,14 +43,16 @@ class Transcript:
         Raises:
             BuildFailed: the stream holds a failure.
         """
-        for part in stream:
-            if "error" in part:
-                raise self.failure(str(part["error"]).strip())
+        error = ""
+        for part in stream:  # to its end, or the connection would stay open
+            error = error or str(part.get("error", "")).strip()
             text = str(part.get("stream") or part.get("status") or "")
             for line in _COLOUR.sub("", text).splitlines():
                 if line.strip():
                     self._remember(line.rstrip())
                     yield line.rstrip()
+        if error:
+            raise self.failure(error)
 
     def failure(self, error: str) -> BuildFailed:
         """Return what the engine calls an error, together with what the build has said."""
