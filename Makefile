@@ -28,7 +28,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "==> installing Clipper with its test and lint tools (two or three minutes the first time)"
+	@echo "==> installing Clipper with its test and lint tools (some minutes the first time)"
 	@$(PIP) -e '.[sklearn,frameworks,dev]'
 	@touch $@ $(VENV)/.run
 

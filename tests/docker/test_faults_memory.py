@@ -44,7 +44,7 @@ def test_a_poisonous_input_costs_no_other_query(cluster: DockerCluster) -> None:
     )  # fmt: skip
     for container in cluster.containers("model:app:1"):
         assert container.attrs["HostConfig"]["Memory"] == LIMIT_MIB * 2**20
-    with load(cluster, rate_per_s=30.0) as traffic:
+    with load(cluster, 30.0, timeout_s=90.0) as traffic:
         answered_since(traffic, 20)
         poisoned = cluster.predict("app", timeout_s=90.0, input=[-1.0])
         assert restarts(cluster) >= 1, "the kernel ended it"
@@ -60,10 +60,17 @@ def test_a_poisonous_input_costs_no_other_query(cluster: DockerCluster) -> None:
 
 
 def test_a_model_that_is_too_large_is_told_as_such(cluster: DockerCluster) -> None:
-    ballast = bytes(300 * 2**20)
+    class Weights:
+        def __getstate__(self) -> int:
+            return 2 * 2**30
+
+        def __setstate__(self, size: int) -> None:
+            self.bytes = b"x" * size
+
+    weights = Weights()
 
     def heavy(inputs: Any) -> list[Any]:
-        return [float(len(ballast)) for _ in inputs]
+        return [float(len(weights.bytes)) for _ in inputs]
 
     with pytest.raises(
         ClipperException, match=f"needed more memory than its limit of {LIMIT_MIB} MiB"

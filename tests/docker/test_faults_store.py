@@ -46,7 +46,7 @@ def check_unharmed(cluster: DockerCluster, traffic: OpenLoop) -> None:
     assert broken(traffic.samples) == []
     assert set(cluster.connection.get_all_apps()) == {"app", "later"}
     assert cluster.connection.get_linked_models("app") == ["app"]
-    assert cluster.ready_replicas("app", "1") == 2
+    eventually(lambda: cluster.ready_replicas("app", "1") == 2, "both replicas are told as ready")
     assert cluster.predict("later", input=[1.0])["default"] is True
 
 

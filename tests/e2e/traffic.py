@@ -7,13 +7,16 @@ from tests.e2e.clusters import Cluster, eventually
 from .open_loop import OpenLoop, Sample
 
 
-def load(cluster: Cluster, rate_per_s: float = 150.0, keep_alive: bool = True) -> OpenLoop:
+def load(
+    cluster: Cluster, rate_per_s: float = 150.0, keep_alive: bool = True, timeout_s: float = 10.0
+) -> OpenLoop:
     """Distinct inputs on schedule; each must be answered with its own double."""
     return OpenLoop(
         cluster.connection.get_query_addr(),
         "app",
         rate_per_s,
         lambda number: [float(number), 1.0],
+        timeout_s=timeout_s,
         keep_alive=keep_alive,
     )
 
