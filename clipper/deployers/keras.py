@@ -130,20 +130,20 @@ def _custom_objects(file: pathlib.Path, layers: Sequence[Any]) -> dict[str, Any]
     import keras
 
     with zipfile.ZipFile(file) as archive:
-        names = _registered_names(json.loads(archive.read("config.json")))
+        names = _names_in(json.loads(archive.read("config.json")))
     own = {keras.saving.get_registered_name(type(layer)): type(layer) for layer in layers}
     found = {name: keras.saving.get_registered_object(name) or own.get(name) for name in names}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _registered_names(config: Any) -> set[str]:
+def _names_in(config: Any) -> set[str]:
+    """Names of classes (``registered_name``) and of functions (``config``) in a description."""
     if isinstance(config, list):
-        return set().union(*(_registered_names(one) for one in config))
+        return set().union(*(_names_in(one) for one in config))
     if not isinstance(config, dict):
         return set()
-    name = config.get("registered_name")
-    inner = _registered_names(list(config.values()))
-    return inner | {name} if isinstance(name, str) else inner
+    own = (config.get("registered_name"), config.get("config"))
+    return _names_in(list(config.values())) | {name for name in own if isinstance(name, str)}
 
 
 def _not_a_model(model: object) -> ClipperException:

@@ -1,4 +1,4 @@
-"""F3: a live model with a layer of the user's own, and saved files of both formats."""
+"""F3: a live model with a layer and a function of the user, and files of both formats."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ class Scale(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return keras.ops.cast(inputs, "float32") / 255.0
+
+
+@keras.saving.register_keras_serializable("clipper_tests")
+def bounded(values: Any) -> Any:
+    """A function that no container has either."""
+    return keras.ops.tanh(values)
 
 
 def train(images: Any, labels: Any, first: list[Any]) -> Any:
@@ -47,7 +53,7 @@ def main() -> None:
     keras.utils.set_random_seed(7)
     images, labels = striped_images(600, CLASSES, pixels=100)
     points, truth = striped_images(100, CLASSES, pixels=100, seed=1)
-    own = train(images, labels, [Scale()])
+    own = train(images, labels, [Scale(), keras.layers.Dense(8, activation=bounded)])
     plain = train(images, labels, [keras.layers.Rescaling(1 / 255)])
 
     client.register("keras-app", "ints")
