@@ -16,7 +16,8 @@ import pytest
 
 from clipper.admin.connection import ClipperConnection
 from clipper.errors import ClipperException, ContainerStartError
-from clipper.managers.docker import DockerContainerManager, launch
+from clipper.managers.docker import DockerContainerManager, core, launch
+from clipper.managers.docker.claims import claim
 from clipper.managers.stock_images import stock_image
 from tests.e2e.clusters import DockerCluster, docker_cluster, free_port
 from tests.stock import StockImages, bridge_address
@@ -129,6 +130,54 @@ def test_what_is_left_of_a_cluster_is_told_and_stopped(stock_images: StockImages
         DockerContainerManager(name).stop_all()
         cluster.connection.start_clipper()
         assert cluster.connection.get_all_apps() == []
+
+
+def test_a_model_whose_image_is_gone_is_warned_of(
+    stock_images: StockImages, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with docker_cluster(stock_images, "noop", prometheus_image=None) as cluster:
+        image = cluster.connection.build_model("m", "1", str(tmp_path), NOOP)
+        cluster.connection.deploy_model("m", "1", "doubles", image)
+        cluster.connection.stop_all()
+        cluster.client.images.remove(image, force=True)
+        cluster.connection.start_clipper()
+        assert cluster.connection.get_num_replicas("m", "1") == 0
+        assert "model m:1 of an earlier run is not started" in caplog.text
+
+
+def test_an_interrupted_start_leaves_nothing_new(
+    stock_images: StockImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with docker_cluster(stock_images, "noop", prometheus_image=None) as cluster:
+        name = cluster.manager.cluster_name
+        serve(cluster)
+        cluster.connection.stop_all()
+        before = sorted(left(stock_images, name))
+        wait = core.wait_until_ready
+
+        def interrupt(engine: Any, container: Any, what: str, probe: Any) -> None:
+            wait(engine, container, what, probe)
+            if what == "query frontend":
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(core, "wait_until_ready", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                cluster.connection.start_clipper()
+        assert sorted(left(stock_images, name)) == before
+        cluster.connection.start_clipper()
+        assert cluster.connection.get_num_replicas("m") == 2
+
+
+def test_of_two_starts_at_once_one_is_refused(stock_images: StockImages) -> None:
+    stock_images.need("frontend", "prometheus")
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    image = stock_image("query_frontend")
+    with claim(stock_images.engine, image, name, "start") as claimed:
+        assert claimed
+        with pytest.raises(ClipperException, match="already exists"):
+            ClipperConnection(DockerContainerManager(name)).start_clipper()
+    assert left(stock_images, name) == []
 
 
 @contextlib.contextmanager

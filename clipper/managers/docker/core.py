@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import docker.errors
 from docker.models.containers import Container
 
 from clipper.managers.base import ClusterOptions
-from clipper.managers.docker import plan
+from clipper.managers.docker import inventory, plan
 from clipper.managers.docker.build import ensure_image
 from clipper.managers.docker.central_logging import Collector
 from clipper.managers.docker.engine import Engine
-from clipper.managers.docker.inventory import discard
 from clipper.managers.docker.launch import Launcher
 from clipper.managers.docker.network import ensure_network, remove_unused_network
 from clipper.managers.docker.readiness import Probe, answers, healthy, wait_until_ready
@@ -25,6 +24,7 @@ from clipper.managers.docker.specs import (
     VOLUME_LABEL,
     ClusterSettings,
     ContainerSpec,
+    Role,
 )
 
 
@@ -57,17 +57,29 @@ class CoreStart:
             ensure_image(self._engine, image)
 
     @contextlib.contextmanager
-    def undone_on_failure(self) -> Iterator[None]:
-        """Remove again what was started inside, if that fails."""
-        new_volume = not self._has_volume()
+    def undone_on_failure(self, before: Sequence[Container]) -> Iterator[None]:
+        """If what is inside fails, take away again what it started, also what it knows not of.
+
+        Models that were brought back are stopped only: they are declarations again.
+
+        Args:
+            before: the cluster's containers so far.
+        """
+        engine, cluster = self._engine, self._settings.cluster_name
+        new_volume = not has_volume(engine, cluster)
+        known = {container.id for container in before}
         try:
             yield
         except BaseException:
-            for container in reversed(self.started):
-                discard(self._engine, container)
+            new = [one for one in inventory.find(engine, cluster) if one.id not in known]
+            models = inventory.of_role(new, Role.MODEL)
+            inventory.stop(engine, models, 0, remove=False)
+            for container in new:
+                if container not in models:
+                    inventory.discard(engine, container)
             if new_volume:
-                self.remove_volume()
-            remove_unused_network(self._engine, self._settings.network, self._settings.cluster_name)
+                remove_volume(engine, cluster)
+            remove_unused_network(engine, self._settings.network, cluster)
             raise
 
     def run(self) -> None:
@@ -119,13 +131,6 @@ class CoreStart:
         name = self._settings.cluster_name
         with self._engine.calling("making the store's volume"):
             self._engine.client.volumes.create(plan.volume_name(name), labels={VOLUME_LABEL: name})
-
-    def _has_volume(self) -> bool:
-        return has_volume(self._engine, self._settings.cluster_name)
-
-    def remove_volume(self) -> None:
-        """Remove the store's data."""
-        remove_volume(self._engine, self._settings.cluster_name)
 
 
 def has_volume(engine: Engine, cluster_name: str) -> bool:

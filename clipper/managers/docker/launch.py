@@ -71,6 +71,8 @@ class Launcher:
             if container is None:
                 continue
             try:
+                if spec.files:
+                    put_files(self._engine, container, spec.files)
                 taken = self._start(container, spec)
             except BaseException:
                 discard(self._engine, container)
@@ -102,7 +104,7 @@ class Launcher:
         return port.host if self._is_local else "127.0.0.1"
 
     def _create(self, spec: ContainerSpec, host_ports: Mapping[int, int]) -> Container | None:
-        """Return a container with its files; None: its name is taken."""
+        """Return a container that does not run yet; None: its name is taken."""
         name = f"{spec.prefix}-{self._numbers.randrange(_NAMES)}"
         arguments = create_arguments(spec, self._settings, name, host_ports, self.collector)
         try:
@@ -120,8 +122,6 @@ class Launcher:
             raise ContainerStartError(error.msg) from error
         except TypeError as error:
             raise ClipperException(f"extra_container_kwargs: {error}") from error
-        if spec.files:
-            put_files(self._engine, container, spec.files)
         return container
 
     def _start(self, container: Container, spec: ContainerSpec) -> set[int] | None:

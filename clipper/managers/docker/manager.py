@@ -183,7 +183,7 @@ class DockerContainerManager(ContainerManager):
                 )
             for left_over in inventory.of_role(found, *CORE):
                 inventory.discard(self._engine, left_over)
-            with core.undone_on_failure():
+            with core.undone_on_failure(found):
                 core.run()
                 self._attach(core.started)
                 self._restore(inventory.of_role(found, Role.MODEL))
