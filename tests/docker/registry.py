@@ -71,14 +71,10 @@ def _answers(address: str) -> bool:
         return False
 
 
-class _Unavailable(http.server.BaseHTTPRequestHandler):
+class _Broken(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Be overloaded."""
-        self.send_response(503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_HEAD = do_POST = do_GET  # noqa: N815 - names that the base class looks for
+        """Close the connection without an answer."""
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing: pytest's output is not the place."""
@@ -86,8 +82,8 @@ class _Unavailable(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def troubled_registry() -> Iterator[str]:
-    """Run something that answers every request with status 503, and yield its address."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Unavailable) as server:
+    """Run something that breaks every connection, and yield its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Broken) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

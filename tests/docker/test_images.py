@@ -305,9 +305,9 @@ def test_a_registry_in_trouble_is_asked_again(
         engine.client.images.get(names.stock_image("noop-container")).tag(
             f"{address}/{repository}", "1"
         )
-        with pytest.raises(TransferFailed, match="503"):
+        with pytest.raises(TransferFailed, match=r"EOF|connection reset"):
             push_image(engine, name, pause=pauses.append)
-    assert pauses == [1.0, 2.0, 4.0, 8.0]
+    assert pauses == [1.0, 2.0]
 
 
 def test_a_registry_that_says_nothing_does_not_hang(engine: Engine, repository: str) -> None:

@@ -45,8 +45,8 @@ SILENCE_LIMIT_S = 1800
 """No step may say nothing for longer: pip is silent while it loads a large wheel, and so is a
 registry that puts a large layer into its store."""
 
-PUSH_ATTEMPTS = 5
-"""Counting the first one (spec §10.3)."""
+PUSH_ATTEMPTS = 3
+"""Counting the first one. The engine itself tries every layer five times, for about a minute."""
 
 OnLine = Callable[[str], None]
 """Called with every line of a build's, push's or pull's log."""
