@@ -61,12 +61,18 @@ class Engine:
                 f"The Docker engine refused {what}: {error.explanation or error}"
             ) from error
         except requests.exceptions.Timeout as error:
-            raise EngineAbsent(
-                f"The Docker engine did not answer within {self._timeout_s} s while {what}. "
-                "Look whether `docker info` answers, and restart the engine if it does not"
-            ) from error
+            raise self._silent(what) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            # While it connects, the client wraps what happened.
+            if isinstance(error.__cause__, requests.exceptions.Timeout):
+                raise self._silent(what) from error
             raise EngineAbsent(
                 f"The Docker engine cannot be reached while {what} ({error}). Start it, or let "
                 "DOCKER_HOST name one; `docker info` must answer"
             ) from error
+
+    def _silent(self, what: str) -> EngineAbsent:
+        return EngineAbsent(
+            f"The Docker engine did not answer within {self._timeout_s} s while {what}. "
+            "Look whether `docker info` answers, and restart the engine if it does not"
+        )
