@@ -53,6 +53,8 @@ class Launcher:
         self._settings = settings
         self._is_local = str(engine.client.api.base_url).startswith(_UNIX_SOCKET)
         self.collector = collector
+        with engine.calling("asking for the engine's log driver"):
+            self._log_driver = str(engine.client.info().get("LoggingDriver", ""))
         self._numbers = numbers or random.SystemRandom()
         self._lock = threading.Lock()
         self._given: set[int] = set()
@@ -106,7 +108,9 @@ class Launcher:
     def _create(self, spec: ContainerSpec, host_ports: Mapping[int, int]) -> Container | None:
         """Return a container that does not run yet; None: its name is taken."""
         name = f"{spec.prefix}-{self._numbers.randrange(_NAMES)}"
-        arguments = create_arguments(spec, self._settings, name, host_ports, self.collector)
+        arguments = create_arguments(
+            spec, self._settings, name, host_ports, self.collector, self._log_driver
+        )
         try:
             with self._engine.calling(f"making container {name}"):
                 container: Container = self._engine.client.containers.create(**arguments)

@@ -10,6 +10,8 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from docker.types import LogConfig
+
 from clipper.managers.docker.central_logging import Collector
 
 ROLE_LABEL = "ai.clipper.name"
@@ -120,6 +122,7 @@ def create_arguments(
     name: str,
     host_ports: Mapping[int, int],
     collector: Collector | None,
+    engine_log_driver: str = "",
 ) -> dict[str, Any]:
     """Return the arguments of `containers.create`: ours merged into the user's.
 
@@ -127,6 +130,7 @@ def create_arguments(
         name: of the container.
         host_ports: port inside → host port.
         collector: where its output goes; None: to the engine's or the user's log driver.
+        engine_log_driver: the engine's default; ``json-file`` without a limit fills the disk.
     """
     extra = {key: value for key, value in settings.extra.items() if key not in _OF_RUN_ONLY}
     environment = extra_environment(settings.extra) | dict(spec.environment)
@@ -157,8 +161,13 @@ def create_arguments(
         arguments["command"] = list(spec.command)
     if collector is not None and spec.role is not Role.LOGGING:
         arguments["log_config"] = collector.log_config()
+    elif "log_config" not in extra and engine_log_driver == LogConfig.types.JSON:
+        arguments["log_config"] = LogConfig(type=LogConfig.types.JSON, config=_LOG_LIMIT)
     return arguments
 
+
+_LOG_LIMIT = {"max-size": "20m", "max-file": "3"}
+"""For each container, when the engine itself sets none."""
 
 _OF_RUN_ONLY = {"remove", "stdout", "stderr", "stream", "auto_remove"}
 """Arguments of `containers.run` that do not fit containers which are kept and restarted."""

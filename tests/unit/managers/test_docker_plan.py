@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from docker.types import LogConfig
 
 from clipper.errors import ClipperException
 from clipper.managers.base import ClusterOptions
@@ -171,6 +172,24 @@ def test_centralized_logging_is_for_all_but_the_collector() -> None:
     assert made[0]["log_config"].type == "fluentd"
     assert "log_config" not in made[1]
     assert set(made[1]["ports"]) == {"24224/tcp", "24224/udp"}
+
+
+@pytest.mark.parametrize(
+    ("driver", "extra", "limited"),
+    [
+        ("json-file", {}, True),
+        ("json-file", {"log_config": LogConfig(type="journald")}, False),
+        ("journald", {}, False),
+    ],
+)
+def test_logs_in_files_are_bounded(driver: str, extra: dict[str, Any], limited: bool) -> None:
+    given = settings(extra=extra)
+    spec = plan.model_container(given, MODEL, "img:1", "query_frontend-1", {})
+
+    made = create_arguments(spec, given, "name-1", {}, None, driver)
+
+    found = made.get("log_config")
+    assert (found is not None and "max-size" in found.config) is limited
 
 
 def test_prometheus_reaches_a_container_whose_name_is_too_long_for_dns() -> None:
