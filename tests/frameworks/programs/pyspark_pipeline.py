@@ -43,9 +43,9 @@ def predict(spark: Any, pipeline: Any, inputs: Any) -> list[str]:
 
 def same_answer(output: str, expected: Any) -> bool:
     answer = json.loads(output)
-    return bool(
-        answer["prediction"] == expected if isinstance(expected, float) else output == expected
-    )
+    if isinstance(expected, str):
+        return bool(answer == json.loads(expected))
+    return bool(answer["prediction"] == expected)
 
 
 def main() -> None:

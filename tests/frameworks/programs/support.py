@@ -106,7 +106,7 @@ def _summary(
 ) -> dict[str, Any]:
     bodies = [answer.json() for answer in answers]
     given = [not body.get("default", True) for body in bodies]
-    outputs = [str(body.get("output")) for body in bodies]
+    outputs = [_text(body.get("output")) for body in bodies]
     rows = [
         row for row, ok in zip(zip(outputs, expected, truth, strict=True), given, strict=True) if ok
     ]
@@ -121,3 +121,8 @@ def _summary(
         "differences": [[output, str(want)] for output, want, _ in rows if not same(output, want)],
         "accuracy": right / len(rows) if rows else 0.0,
     }
+
+
+def _text(output: Any) -> str:
+    """The output as the function gave it: what is JSON stands as JSON in the answer."""
+    return output if isinstance(output, str) else json.dumps(output)
