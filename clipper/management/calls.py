@@ -23,11 +23,13 @@ _Body = TypeVar("_Body", bound=RequestBody)
 
 
 class Calls:
-    """Effects around the pure decisions. Holds no state of its own; one per application."""
+    """Effects around the pure decisions; one per application."""
 
     def __init__(self, store: ConfigStore, settings: ManagementSettings) -> None:
         self.store = store
         self._settings = settings
+        self._workers: frozenset[str] = frozenset()
+        """Those that lived at the last write."""
 
     async def body(self, request: Request, kind: type[_Body]) -> _Body:
         """Return the decoded request body.
@@ -73,7 +75,9 @@ class Calls:
 
         revision = await self.store.update(change_of)
         log.info("revision %d: %s", revision, texts[-1])
-        await wait_until_in_force(self.store, revision, self._settings)
+        self._workers = await wait_until_in_force(
+            self.store, revision, self._settings, expected=self._workers
+        )
         return text_response(texts[-1])
 
 

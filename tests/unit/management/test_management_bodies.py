@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import pytest
 
@@ -91,9 +92,10 @@ class Leases:
         self.pauses.append(duration_s)
         self.now += duration_s
 
-    async def wait(self, revision: int) -> None:
-        settings = ManagementSettings()
-        await wait_until_in_force(self, revision, settings, lambda: self.now, self.sleep)  # type: ignore[arg-type]
+    async def wait(self, revision: int, expected: Collection[str] = ()) -> frozenset[str]:
+        return await wait_until_in_force(
+            self, revision, ManagementSettings(), lambda: self.now, self.sleep, expected  # type: ignore[arg-type]
+        )  # fmt: skip
 
 
 def lease(worker: str, applied: int) -> WorkerLease:
@@ -107,6 +109,25 @@ def test_laggards_are_those_behind() -> None:
 async def test_nobody_to_wait_for_means_no_wait() -> None:
     leases = Leases([])
     await leases.wait(1)
+    assert leases.pauses == []
+
+
+async def test_workers_whose_leases_a_store_outage_ended_are_waited_for() -> None:
+    leases = Leases([], [], [lease("a", 0)], [lease("a", 1)], [lease("a", 1), lease("b", 1)])
+
+    assert await leases.wait(1, {"a", "b"}) == {"a", "b"}
+    assert len(leases.pauses) == 4
+
+
+async def test_a_worker_that_does_not_come_back_counts_no_more_after_the_deadline() -> None:
+    leases = Leases([], [lease("a", 1)])
+    assert await leases.wait(1, {"a", "b"}) == {"a"}
+    assert 2.5 <= leases.now < 2.6
+
+
+async def test_one_that_left_others_behind_is_not_waited_for() -> None:
+    leases = Leases([lease("a", 1)])
+    assert await leases.wait(1, {"a", "b"}) == {"a"}
     assert leases.pauses == []
 
 
