@@ -91,7 +91,7 @@ def deploy(
         ClipperException: there is no image for this Python (found before anything is saved),
             function or model cannot be saved, or as `build_and_deploy_model`.
     """
-    image = choose_base_image(base_image, FAMILIES[framework.family].pattern, framework.title)
+    image = choose_base_image(base_image, FAMILIES[framework.family], framework.title)
     with tempfile.TemporaryDirectory(prefix="clipper-") as temporary:
         directory = pathlib.Path(temporary)
         save_function(func, directory)

@@ -21,8 +21,12 @@ from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
 CONTAINER_NEEDS = (
-    "grpcio>=1.72", "protobuf>=6.30", "numpy>=1.23.2", "cloudpickle>=3.0", "prometheus-client>=0.20",
-)  # fmt: skip
+    "grpcio>=1.72",
+    "protobuf>=6.30",
+    "numpy>=1.23.2",
+    "cloudpickle>=3.0",
+    "prometheus-client>=0.20",
+)
 """What `clipper.container` imports, with the bounds of our own package's metadata."""
 
 _PICKLE_FORMAT = ("cloudpickle",)

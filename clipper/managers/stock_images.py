@@ -17,7 +17,7 @@ REGISTRY = os.environ.get("CLIPPER_REGISTRY", "clipper")
 """Registry or namespace that stock image names begin with."""
 
 SUPPORTED_MINORS = (11, 12, 13, 14)
-"""Minor versions of Python 3 that have stock images."""
+"""Minor versions of Python 3 that have stock images; a family may have fewer."""
 
 FRONTEND_IMAGE = "query_frontend"
 """Both frontends and the store; the next name is another one of the same image."""
@@ -38,6 +38,8 @@ class Family:
     """Framework of ``clipper.container``."""
     needs_model: bool = True
     """Whether it can only be a base image of a model's own image."""
+    minors: tuple[int, ...] = SUPPORTED_MINORS
+    """Minor versions of Python 3 that the framework itself can be installed for."""
 
     @property
     def pattern(self) -> str:
@@ -56,13 +58,13 @@ FAMILIES = {
         Family("python-closure", "python-closure"),
         Family("sklearn", "sklearn"),
         Family("pytorch", "pytorch"),
-        Family("tf", "tensorflow"),
-        Family("keras", "keras"),
+        Family("tf", "tensorflow", minors=(11, 12, 13)),
+        Family("keras", "keras", minors=(11, 12, 13)),
         Family("xgboost", "xgboost"),
         Family("lightgbm", "lightgbm"),
         Family("onnx", "onnx"),
         Family("pyspark", "pyspark"),
-        Family("mxnet", "mxnet"),
+        Family("mxnet", "mxnet", minors=(11,)),
     )
 }
 """Family name → family."""

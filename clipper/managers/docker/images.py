@@ -70,18 +70,30 @@ def supported_python(python: str | None = None) -> str:
 def recipes(
     families: Iterable[str], python: str, registry: str = stock_images.REGISTRY
 ) -> list[Recipe]:
-    """Return how the images of these families are made, in order; no families: of all.
+    """Return how the images of these families are made, in order; no families: of all there are
+    for this Python.
 
     Raises:
-        ClipperException: there is no such family.
+        ClipperException: there is no such family, or none for this Python.
     """
-    wanted = set(families) or set(FAMILIES)
+    possible = [family for family in FAMILIES if _exists_for(family, python)]
+    wanted = set(families) or set(possible)
     unknown = sorted(wanted.difference(FAMILIES))
     if unknown:
         raise ClipperException(
             f"There is no image family {', '.join(unknown)}: use {', '.join(FAMILIES)}"
         )
-    return [recipe(family, python, registry) for family in FAMILIES if family in wanted]
+    if impossible := sorted(wanted.difference(possible)):
+        raise ClipperException(
+            f"{', '.join(impossible)} cannot be had for Python {python}: the framework has no "
+            "packages for it. Choose another version with --python"
+        )
+    return [recipe(family, python, registry) for family in possible if family in wanted]
+
+
+def _exists_for(family: str, python: str) -> bool:
+    kind = stock_images.FAMILIES.get(family)
+    return kind is None or int(python.partition(".")[2]) in kind.minors
 
 
 def with_bases(chosen: Iterable[Recipe]) -> list[Recipe]:

@@ -16,6 +16,7 @@ from clipper.admin.connection import ClipperConnection
 from clipper.deployers import python, sklearn
 from clipper.deployers.base_image import choose_base_image
 from clipper.errors import ClipperException
+from clipper.managers.stock_images import FAMILIES
 from tests.fakes.fake_management import FakeCluster, FakeManager
 
 
@@ -149,7 +150,7 @@ def test_estimator_file_is_copied_unread(
 
 
 def test_base_image_follows_the_interpreter() -> None:
-    family = "python{python}-closure-container"
+    family = FAMILIES["python-closure"]
     assert choose_base_image("default", family, "Python closure", (3, 12)).startswith(
         "clipper/python312-closure-container:"
     )
@@ -159,3 +160,5 @@ def test_base_image_follows_the_interpreter() -> None:
     assert caught.value.msg == (
         "Python closure deployer only supports Python 3.11, 3.12, 3.13, and 3.14. Detected 3.10"
     )
+    with pytest.raises(ClipperException, match=r"only supports Python 3\.11\. Detected 3\.12"):
+        choose_base_image("default", FAMILIES["mxnet"], "MXNet", (3, 12))

@@ -87,6 +87,9 @@ def test_no_families_means_all() -> None:
 def test_an_unknown_family_is_told_with_those_there_are() -> None:
     with pytest.raises(ClipperException, match=r"no image family cafe: use frontend, .*mxnet"):
         recipes(["noop", "cafe"], "3.11")
+    with pytest.raises(ClipperException, match=r"mxnet cannot be had for Python 3\.13"):
+        recipes(["noop", "mxnet"], "3.13")
+    assert "mxnet" not in [one.family for one in recipes((), "3.13")]
 
 
 def test_python_is_this_interpreters_unless_said() -> None:
