@@ -6,9 +6,6 @@ through `slow_object` and friends, which name the fault with the original's text
 
 from __future__ import annotations
 
-import array
-import binascii
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -18,9 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from clipper import jsonfaults
 from clipper.datatypes import InputType
 from clipper.errors import JsonFault
-
-_FLOAT32_MAX = 3.40282356e38
-"""A little above the largest float32, so that its decimal text from numpy is not refused."""
+from clipper.inputs import FLOAT32_MAX, INT32, pack_batch_item, pack_input, packer
 
 PREDICT_SCHEMA = """
   {
@@ -36,8 +31,8 @@ UPDATE_SCHEMA = """
 """
 
 Double = float
-Float = Annotated[float, Meta(ge=-_FLOAT32_MAX, le=_FLOAT32_MAX)]
-Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Float = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+Int = Annotated[int, Meta(ge=INT32[0], le=INT32[-1])]
 
 
 class _Doubles(msgspec.Struct):
@@ -71,40 +66,21 @@ class PredictBody(NamedTuple):
     version: str | None
 
 
-def _numeric_packer(typecode: str) -> Callable[[Any], bytes]:
-    if sys.byteorder == "little":
-        return lambda values: array.array(typecode, values).tobytes()
-
-    def pack_swapped(values: Any) -> bytes:
-        packed = array.array(typecode, values)
-        packed.byteswap()
-        return packed.tobytes()
-
-    return pack_swapped
-
-
-def _pack_base64(text: str) -> bytes:
-    """Decode base64 with optional padding; raises binascii.Error for anything else."""
-    if len(text) % 4:
-        text += "=" * (-len(text) % 4)
-    return binascii.a2b_base64(text.encode("ascii", "replace"), strict_mode=True)
-
-
 class _Kind(NamedTuple):
     decode: Callable[[bytes], Any]
     pack: Callable[[Any], bytes]
-    element: str
-    """The original's name of the element type in error texts."""
 
 
+_BODIES = {
+    InputType.DOUBLES: _Doubles,
+    InputType.FLOATS: _Floats,
+    InputType.INTEGERS: _Integers,
+    InputType.BYTES: _Text,
+    InputType.STRINGS: _Text,
+}
 _KINDS = {
-    InputType.DOUBLES: _Kind(msgspec.json.Decoder(_Doubles).decode, _numeric_packer("d"), "double"),
-    InputType.FLOATS: _Kind(msgspec.json.Decoder(_Floats).decode, _numeric_packer("f"), "float"),
-    InputType.INTEGERS: _Kind(msgspec.json.Decoder(_Integers).decode, _numeric_packer("i"), "int"),
-    InputType.BYTES: _Kind(
-        msgspec.json.Decoder(_Text).decode, _pack_base64, "base64-encoded string"
-    ),
-    InputType.STRINGS: _Kind(msgspec.json.Decoder(_Text).decode, str.encode, "string"),
+    input_type: _Kind(msgspec.json.Decoder(body).decode, packer(input_type))
+    for input_type, body in _BODIES.items()
 }
 
 
@@ -164,51 +140,7 @@ def slow_inputs(body: dict[str, Any], input_type: InputType) -> list[bytes]:
         batch = body["input_batch"]
         if not isinstance(batch, list):
             raise jsonfaults.key_type_fault("input_batch", "Array", batch)
-        return [_pack_batch_item(item, input_type) for item in batch]
-
-
-def pack_input(value: Any, input_type: InputType, key: str = "input") -> bytes:
-    """Pack one input.
-
-    Raises:
-        JsonFault: bare; the value is not of the type.
-    """
-    expected = "Array" if input_type.numpy_dtype else "String"
-    if not isinstance(value, list if input_type.numpy_dtype else str):
-        raise jsonfaults.key_type_fault(key, expected, value)
-    return _pack(value, input_type)
-
-
-def _pack_batch_item(value: Any, input_type: InputType) -> bytes:
-    if input_type.numpy_dtype and not isinstance(value, list):
-        raise jsonfaults.element_type_fault(value, "array")
-    if input_type is InputType.BYTES and not isinstance(value, str):
-        raise jsonfaults.datum_type_fault(value, _KINDS[input_type].element)
-    if input_type is InputType.STRINGS and not isinstance(value, str):
-        raise jsonfaults.element_type_fault(value, "string")
-    return _pack(value, input_type)
-
-
-def _pack(value: Any, input_type: InputType) -> bytes:
-    kind = _KINDS[input_type]
-    if input_type.numpy_dtype:
-        for element in value:
-            if not _fits(element, input_type):
-                raise jsonfaults.element_type_fault(element, kind.element)
-    try:
-        return kind.pack(value)
-    except binascii.Error as error:
-        raise JsonFault(f"The input is not base64-encoded: {error}") from error
-    except (OverflowError, UnicodeError, ValueError) as error:
-        raise JsonFault(f"The input cannot be encoded as {input_type}: {error}") from error
-
-
-def _fits(element: Any, input_type: InputType) -> bool:
-    if isinstance(element, bool) or not isinstance(element, (int, float)):
-        return False
-    if input_type is InputType.INTEGERS:
-        return isinstance(element, int) and -(2**31) <= element < 2**31
-    return input_type is not InputType.FLOATS or -_FLOAT32_MAX <= element <= _FLOAT32_MAX
+        return [pack_batch_item(item, input_type) for item in batch]
 
 
 def decode_update(body: bytes, input_type: InputType) -> tuple[int, bytes, float]:

@@ -20,7 +20,6 @@ from clipper.clock import LoopClock
 from clipper.errors import StoreUnavailable
 from clipper.frontend.app import create_app
 from clipper.frontend.applications import ConfigFollower
-from clipper.frontend.decoding import pack_input
 from clipper.frontend.garbage import collect_when_idle, spare_queries_full_collections
 from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
@@ -28,6 +27,7 @@ from clipper.frontend.predict import PredictApp
 from clipper.frontend.registry import WorkerRegistry
 from clipper.frontend.starting import StartingApp, first_epoch
 from clipper.http_protocol import bounded_protocol
+from clipper.inputs import pack_input
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.query.applications import Applications
