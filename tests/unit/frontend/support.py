@@ -16,6 +16,13 @@ from tests.unit.query.support import Bench
 
 Message = MutableMapping[str, Any]
 
+TOO_LATE = "Failed to retrieve a prediction response within the specified latency SLO"
+
+
+def chunk(body: bytes, more: bool) -> Message:
+    """A piece of a request's body."""
+    return {"type": "http.request", "body": body, "more_body": more}
+
 
 class Reply:
     """What the application sent for one request."""
