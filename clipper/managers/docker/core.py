@@ -83,7 +83,7 @@ class CoreStart:
             raise
 
     def run(self) -> None:
-        """Start everything in order, each when the one before is ready.
+        """Start everything: the frontends and Prometheus when the store is ready.
 
         Raises:
             ContainerStartError: a container did not become ready; with its last log lines.
@@ -94,13 +94,20 @@ class CoreStart:
             collector = self._launch(plan.logging_container(settings))
             self.launcher.collector = Collector.from_labels(collector.labels)
         store = self._store or self._start_store()
-        management = plan.management_container(settings, options.mgmt_frontend_image, store)
-        self._await_http(self._launch(management), management, MANAGEMENT_PORT_LABEL, "/readyz")
-        query = plan.query_container(settings, options, store)
-        self._await_http(self._launch(query), query, QUERY_PORT_LABEL, "/readyz")
+        rest = [
+            (
+                plan.management_container(settings, options.mgmt_frontend_image, store),
+                MANAGEMENT_PORT_LABEL,
+                "/readyz",
+            ),
+            (plan.query_container(settings, options, store), QUERY_PORT_LABEL, "/readyz"),
+        ]
         if settings.prometheus_image is not None:
             metrics = plan.prometheus_container(settings, settings.prometheus_image)
-            self._await_http(self._launch(metrics), metrics, METRIC_PORT_LABEL, "/-/ready")
+            rest.append((metrics, METRIC_PORT_LABEL, "/-/ready"))
+        # They need nothing of each other, so that they may start side by side.
+        for container, (spec, port_label, path) in [(self._launch(one[0]), one) for one in rest]:
+            self._await_http(container, spec, port_label, path)
 
     def _start_store(self) -> plan.StoreAddress:
         self._make_volume()
