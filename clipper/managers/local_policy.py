@@ -6,19 +6,12 @@ Pure: nothing here reads a clock, starts a process or logs. Times are float seco
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 
-HEALTHY_AFTER_S = 10.0
-"""A process that ran this long is no longer a failing start."""
+from clipper.managers.deaths import DEATHS_THAT_COUNT, HEALTHY_AFTER_S, MISSING_PACKAGE_STATUS
 
-MISSING_PACKAGE_STATUS = 3
-"""Exit status of a model container that could not import what the model needs (spec §9.1)."""
-
-_IMPORT_ERROR = re.compile(r"^(?:ModuleNotFoundError|ImportError)\b", re.MULTILINE)
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
-_DEATHS_THAT_COUNT = 2
 
 
 @dataclasses.dataclass(slots=True)
@@ -94,22 +87,6 @@ def failing(replicas: Sequence[ReplicaView]) -> ReplicaView | None:
     hopeless = [r for r in suspects if r.last_exit == MISSING_PACKAGE_STATUS]
     if hopeless:
         return hopeless[0]
-    if sum(replica.early_deaths for replica in suspects) < _DEATHS_THAT_COUNT:
+    if sum(replica.early_deaths for replica in suspects) < DEATHS_THAT_COUNT:
         return None
     return max(suspects, key=lambda replica: replica.early_deaths)
-
-
-def explain_exit(status: int | None, log: str = "") -> str:
-    """Return an exit status in words.
-
-    Args:
-        log: last lines of the process's log. The status of a missing package is any program's to
-            use, so only an import error in the log makes it mean that.
-    """
-    if status is None:
-        return "has not exited"
-    if status < 0:
-        return f"was killed by signal {-status}"
-    if status == MISSING_PACKAGE_STATUS and _IMPORT_ERROR.search(log):
-        return f"exited with status {status} (a package is missing: name it in pkgs_to_install)"
-    return f"exited with status {status}"

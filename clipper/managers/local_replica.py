@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from clipper.managers import local_launcher
+from clipper.managers.deaths import explain_exit
 from clipper.managers.local_plan import ServiceSpec
-from clipper.managers.local_policy import RestartHistory, explain_exit
+from clipper.managers.local_policy import RestartHistory
 from clipper.managers.local_processes import signal_group
 
 CANNOT_START_STATUS = 127

@@ -14,11 +14,16 @@ import docker.errors
 from docker.models.containers import Container
 
 from clipper.errors import ClipperException
+from clipper.managers.deaths import (
+    DEATHS_THAT_COUNT,
+    HEALTHY_AFTER_S,
+    MISSING_PACKAGE_STATUS,
+    explain_exit,
+    last_error,
+    so_far,
+)
 from clipper.managers.docker.engine import Engine, EngineAbsent
-from clipper.managers.local_notices import last_error
-from clipper.managers.local_policy import HEALTHY_AFTER_S, MISSING_PACKAGE_STATUS, explain_exit
 
-_DEATHS_THAT_COUNT = 2
 _LOG_LINES = 80
 _SIGNALLED = 128
 """A status above this is that of a process that a signal ended."""
@@ -30,7 +35,7 @@ def explain_failure(engine: Engine, containers: Sequence[Container]) -> str | No
     hopeless = [c for c in suspects if c.attrs["State"]["ExitCode"] == MISSING_PACKAGE_STATUS]
     stopped = [c for c in containers if c.status in ("exited", "dead")]
     if not hopeless and not stopped:
-        if sum(early_deaths(c.attrs) for c in suspects) < _DEATHS_THAT_COUNT:
+        if sum(early_deaths(c.attrs) for c in suspects) < DEATHS_THAT_COUNT:
             return None
         suspects.sort(key=lambda c: early_deaths(c.attrs), reverse=True)
     culprit = [*hopeless, *stopped, *suspects][0]
@@ -80,7 +85,7 @@ def describe_end(attributes: Mapping[str, Any], log: str = "") -> str:
     else:
         text = explain_exit(exit_status(state), log)
     if restarts:
-        text += f", {'once' if restarts == 1 else f'{restarts} times'} so far"
+        text += f", {so_far(restarts)}"
     return text
 
 

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipper.managers.local_notices import death_notice, last_error, log_notice
+from clipper.managers.local_notices import death_notice, log_notice
 
 ERROR = "2026-01-31T12:00:00.123Z ERROR container clipper.container: The model cannot be loaded"
-
-
-def test_the_last_error_is_told_once() -> None:
-    twice = f"{ERROR}\nKeyError: 1\n{ERROR}\nKeyError: 2"
-    assert last_error(twice) == f"{ERROR}\nKeyError: 2"
-
-
-def test_a_long_traceback_keeps_its_end() -> None:
-    frames = [f"frame {i}" for i in range(30)]
-    assert last_error("\n".join([ERROR, *frames])) == "\n".join(frames[-20:])
-    assert last_error("") == ""
 
 
 def test_a_death_is_told_with_status_number_and_cause(tmp_path: Path) -> None:

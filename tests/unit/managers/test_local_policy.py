@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from clipper.managers.local_policy import (
     ReplicaView,
     RestartHistory,
-    explain_exit,
     failing,
     plan_replicas,
 )
@@ -82,17 +81,3 @@ def test_a_missing_package_is_hopeless_at_once() -> None:
 def test_a_replica_that_now_runs_is_not_failing() -> None:
     assert failing([view(7, 1, uptime_s=10.0)]) is None
     assert failing([view(1, 3, uptime_s=10.0)]) is None
-
-
-def test_exit_statuses_in_words() -> None:
-    assert explain_exit(1) == "exited with status 1"
-    assert explain_exit(-9) == "was killed by signal 9"
-
-
-@pytest.mark.parametrize(
-    "line", ["ModuleNotFoundError: No module named 'x'", "ImportError: cannot import name 'y'"]
-)
-def test_status_three_means_a_missing_package_only_with_an_import_error(line: str) -> None:
-    assert "pkgs_to_install" in explain_exit(3, f"Traceback (most recent call last):\n{line}\n")
-    assert explain_exit(3, "the user's sys.exit(3)") == "exited with status 3"
-    assert explain_exit(1, line) == "exited with status 1"
