@@ -30,6 +30,23 @@ def create_model_container_label(name: str, version: str) -> str:
     return f"{name}_{version}"
 
 
+def check_cluster_name(name: str) -> None:
+    """Return if containers, paths and images can be named after the cluster.
+
+    Raises:
+        ClipperException: they cannot.
+    """
+    if not _PART.fullmatch(name) or len(name) > _CLUSTER_NAME_LIMIT:
+        raise ClipperException(
+            f"Invalid value: {name[:_CLUSTER_NAME_LIMIT]}: a cluster name consists of letters, "
+            "digits, '-' and '.', begins and ends with a letter or digit, and has at most "
+            f"{_CLUSTER_NAME_LIMIT} characters."
+        )
+
+
+_CLUSTER_NAME_LIMIT = 100
+
+
 def parse_model_container_label(label: str) -> tuple[str, str]:
     """Return the name and version that `create_model_container_label` joined.
 

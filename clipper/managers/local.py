@@ -25,7 +25,7 @@ from clipper.managers.base import (
     ClusterStatus,
     ContainerManager,
 )
-from clipper.managers.labels import create_model_container_label
+from clipper.managers.labels import check_cluster_name
 from clipper.managers.local_environments import (
     build_environment,
     check_requirements,
@@ -97,7 +97,7 @@ class LocalContainerManager(ContainerManager):
                 their own; otherwise they run in this one, which must have what they require.
             token: secret that models must present; None: none.
         """
-        create_model_container_label(cluster_name, "1")  # the name becomes part of paths
+        check_cluster_name(cluster_name)  # the name becomes part of paths
         self.cluster_name = cluster_name
         self.cluster_identifier = cluster_name
         default = os.environ.get("CLIPPER_STATE_DIR") or Path("~/.clipper") / cluster_name

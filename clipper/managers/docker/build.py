@@ -16,13 +16,12 @@ from typing import Any, BinaryIO
 
 import docker
 import docker.errors
-import docker.utils
 import requests
 
 import clipper
 from clipper.errors import ClipperException
 from clipper.managers import stock_images
-from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.engine import TIMEOUTS, Engine
 from clipper.managers.docker.transcript import BuildFailed, Transcript
 
 __all__ = [
@@ -108,6 +107,9 @@ def build_image(
                 on_line(line)
         except docker.errors.APIError as error:  # before the first step: the Dockerfile is wrong
             raise transcript.failure(str(error.explanation or error)) from error
+        except TIMEOUTS as error:
+            silence = f"nothing was heard for {SILENCE_LIMIT_S} s"
+            raise transcript.failure(silence) from error
     with engine.calling(f"looking for image {tag}"):
         return str(engine.client.images.get(tag).id)
 
@@ -250,7 +252,7 @@ def _transferring(
     """Give a client for one push or pull, and tell its failures as `TransferFailed`."""
     silence = f"nothing was heard for {silence_s:.0f} s (timeout)"
     with engine.calling(f"moving image {name}"):
-        api = _PatientClient(**docker.utils.kwargs_from_env())
+        api = _PatientClient(**engine.connection)
     api.timeout = int(silence_s)
     try:
         with engine.calling(f"moving image {name}"), contextlib.closing(api):
@@ -258,7 +260,7 @@ def _transferring(
                 yield api
             except docker.errors.APIError as error:
                 raise _failure(verb, name, str(error.explanation or error)) from error
-            except requests.exceptions.Timeout as error:
+            except TIMEOUTS as error:
                 raise _failure(verb, name, silence) from error
             except requests.exceptions.ConnectionError as error:
                 # Inside a stream a read timeout arrives under this name.

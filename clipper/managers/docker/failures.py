@@ -25,6 +25,10 @@ from clipper.managers.deaths import (
 from clipper.managers.docker.engine import Engine, EngineAbsent
 
 _LOG_LINES = 80
+_NO_CONTAINER = (
+    "The image's command ends by itself, without a word: is its base image one of Clipper's, or "
+    "one that serves a model?"
+)
 _SIGNALLED = 128
 """A status above this is that of a process that a signal ended."""
 
@@ -40,7 +44,10 @@ def explain_failure(engine: Engine, containers: Sequence[Container]) -> str | No
         suspects.sort(key=lambda c: early_deaths(c.attrs), reverse=True)
     culprit = [*hopeless, *stopped, *suspects][0]
     log = log_end(engine, culprit)
-    return f"it {describe_end(culprit.attrs, log)}. {quote(culprit, log)}"
+    text = f"it {describe_end(culprit.attrs, log)}. {quote(culprit, log)}"
+    if exit_status(culprit.attrs["State"]) == 0 and not log.strip():
+        text += f" {_NO_CONTAINER}"
+    return text
 
 
 def early_deaths(attributes: Mapping[str, Any]) -> int:

@@ -49,8 +49,9 @@ from clipper.managers.docker.specs import (
     QUERY_PORT_LABEL,
     ClusterSettings,
     Role,
+    check_extra,
 )
-from clipper.managers.labels import MODEL_LABEL, create_model_container_label
+from clipper.managers.labels import MODEL_LABEL, check_cluster_name, create_model_container_label
 from clipper.managers.ports import join_address
 from clipper.managers.stock_images import (
     FRONTEND_IMAGE,
@@ -124,7 +125,8 @@ class DockerContainerManager(ContainerManager):
             EngineAbsent: no engine answers.
             ClipperException: a name that cannot be used, or a Redis that containers cannot reach.
         """
-        create_model_container_label(cluster_name, "1")  # the name becomes part of names
+        check_cluster_name(cluster_name)  # the name becomes part of names
+        plan.check_host(docker_ip_address)
         if docker_network == "host":
             raise ClipperException(
                 "docker_network='host' is not supported: Clipper's containers find each other by "
@@ -151,7 +153,7 @@ class DockerContainerManager(ContainerManager):
             store_image=store_image,
             fluentd_image=fluentd_image,
             token=token,
-            extra=dict(extra_container_kwargs or {}),
+            extra=check_extra(extra_container_kwargs or {}),
         )
         plan.external_store(self._settings)  # says at once what cannot work
         self._engine = engine or Engine()

@@ -18,6 +18,9 @@ ENVIRONMENT_DIR = "environment"
 MODEL_DIR = "model"
 """Directory of the build context with the model's data."""
 
+_NAME_LIMIT, _TAG_LIMIT = 200, 128
+"""Characters; names: less than Docker's 255, which counts the registry, too."""
+
 _INSTALLED_FROM = "/opt/clipper-environment"
 
 
@@ -36,7 +39,7 @@ def image_name(cluster: str, registry: str | None, name: str, version: str) -> s
     """Return ``[<registry>/]<cluster>-<name>:<version>``.
 
     Raises:
-        ClipperException: capital letters, which no image name may have.
+        ClipperException: capital letters, or a length, that no image name may have.
     """
     repository = f"{cluster}-{name}"
     if registry:
@@ -46,6 +49,12 @@ def image_name(cluster: str, registry: str | None, name: str, version: str) -> s
             f"No image can be named {repository}:{version}: names of images have no capital "
             "letters. Choose a cluster name and registry in lower case."
         )
+    for what, part, limit in (("name", repository, _NAME_LIMIT), ("version", version, _TAG_LIMIT)):
+        if len(part) > limit:
+            raise ClipperException(
+                f"The {what} of the model's image would be {len(part)} characters long, and may "
+                f"be {limit}: {part[:40]}… Choose a shorter {what} of the model."
+            )
     return f"{repository}:{version}"
 
 

@@ -6,6 +6,7 @@ Pure: nothing here speaks to the engine.
 from __future__ import annotations
 
 import dataclasses
+import re
 import urllib.parse
 from collections.abc import Mapping
 
@@ -71,6 +72,24 @@ class Model:
 def default_bind_address(docker_ip_address: str) -> str:
     """Return the address to publish on: loopback is for this host alone, others are for all."""
     return "127.0.0.1" if is_loopback(docker_ip_address) else "0.0.0.0"
+
+
+def check_host(docker_ip_address: str) -> None:
+    """Return if this can be the host in an address.
+
+    Raises:
+        ClipperException: it is empty, a URL, or an address that means all addresses.
+    """
+    if not docker_ip_address or re.search(r"[/\s@]", docker_ip_address):
+        reason = "is no host name or address"
+    elif docker_ip_address in ("0.0.0.0", "::"):
+        reason = "means all addresses: bind_address may be that"
+    else:
+        return
+    raise ClipperException(
+        f"docker_ip_address={docker_ip_address!r} {reason}. Give the name or address under which "
+        "others reach the engine's machine, such as 'localhost' or '10.0.0.7'."
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docker.types import LogConfig
 
+from clipper.errors import ClipperException
 from clipper.managers.docker.central_logging import Collector
 
 ROLE_LABEL = "ai.clipper.name"
@@ -147,7 +148,7 @@ def create_arguments(
         "network": settings.network,
         "detach": True,
         "ports": {
-            **extra.get("ports", {}),
+            **(extra.get("ports") or {}),
             **{
                 f"{port.inner}/{protocol}": (port.host, host_ports[port.inner])
                 for port in spec.ports
@@ -155,7 +156,7 @@ def create_arguments(
             },
         },
         "volumes": _volumes(extra.get("volumes"), spec.volumes),
-        "extra_hosts": {**(extra.get("extra_hosts") or {}), **_extra_hosts(spec)},
+        "extra_hosts": {**_hosts(extra.get("extra_hosts")), **_extra_hosts(spec)},
     }
     if spec.command:
         arguments["command"] = list(spec.command)
@@ -176,6 +177,63 @@ _OF_RUN_ONLY = {"remove", "stdout", "stderr", "stream", "auto_remove"}
 def extra_environment(extra: Mapping[str, Any]) -> dict[str, str]:
     """Return the environment of the user's extra arguments: Docker takes a mapping or a list."""
     return _pairs(extra.get("environment"))
+
+
+def check_extra(extra: object) -> dict[str, Any]:
+    """Return the user's extra arguments, if those that are joined with ours can be.
+
+    Raises:
+        ClipperException: a value of a form that Docker's client does not take either.
+    """
+    if not isinstance(extra, Mapping):
+        raise _misfit("", "a mapping of names to values, such as {'mem_limit': '4g'}", extra)
+    for name, (fits, form) in _FORMS.items():
+        value = extra.get(name)
+        if value is not None and not fits(value):
+            raise _misfit(f"[{name!r}]", form, value)
+    return dict(extra)
+
+
+def _misfit(key: str, form: str, value: object) -> ClipperException:
+    return ClipperException(f"extra_container_kwargs{key} must be {form}, not {value!r}")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+
+
+def _is_pairs(value: object) -> bool:
+    return isinstance(value, Mapping) or _is_texts(value)
+
+
+def _is_volumes(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(to, Mapping) and "bind" in to for to in value.values())
+    return _is_texts(value)
+
+
+_FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "environment": (_is_pairs, "a mapping or a list such as ['OMP_NUM_THREADS=2']"),
+    "labels": (_is_pairs, "a mapping or a list such as ['team=ranking']"),
+    "extra_hosts": (_is_pairs, "a mapping or a list such as ['db:10.0.0.1']"),
+    "ports": (
+        lambda value: isinstance(value, Mapping),
+        "a mapping of ports inside to host ports, such as {'8080/tcp': 18080}",
+    ),
+    "volumes": (
+        _is_volumes,
+        "a list such as ['/data:/data:ro'] or a mapping such as "
+        "{'/data': {'bind': '/data', 'mode': 'ro'}}",
+    ),
+}
+"""Argument → whether a value fits, and what fits."""
+
+
+def _hosts(given: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
+    """Return host names with addresses; a list has them as ``name:address``."""
+    if given is None or isinstance(given, Mapping):
+        return dict(given or {})
+    return {name: address for name, _, address in (entry.partition(":") for entry in given)}
 
 
 def _extra_hosts(spec: ContainerSpec) -> dict[str, str]:

@@ -22,6 +22,12 @@ def test_image_names() -> None:
         image_name("Prod", None, "m", "1")
 
 
+@pytest.mark.parametrize(("name", "version"), [("m" * 199, "1"), ("m", "1" * 129)])
+def test_too_long_image_names_are_told_as_such(name: str, version: str) -> None:
+    with pytest.raises(ClipperException, match=r"characters long.*Choose a shorter"):
+        image_name("c", None, name, version)
+
+
 def test_packages_come_before_the_data_and_as_root() -> None:
     lines = dockerfile(BASE, {"b": "2", "a": "1"}, installs=True, constrained=True).splitlines()
     assert lines[0] == "FROM clipper/base:1"

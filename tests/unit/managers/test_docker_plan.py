@@ -12,7 +12,7 @@ from clipper.managers.base import ClusterOptions
 from clipper.managers.docker import plan
 from clipper.managers.docker.central_logging import Collector
 from clipper.managers.docker.plan import Model
-from clipper.managers.docker.specs import ClusterSettings, create_arguments
+from clipper.managers.docker.specs import ClusterSettings, check_extra, create_arguments
 
 OPTIONS = ClusterOptions("r/query_frontend:1", "r/management_frontend:1", "r/x:1")
 MODEL = Model("m", "1", "doubles", "img:1", "sha256:abc")
@@ -159,6 +159,43 @@ def test_extra_arguments_are_merged_and_ours_win_where_both_cannot_be() -> None:
     assert made["extra_hosts"] == {"db": "10.0.0.1"}
     assert made["restart_policy"] == {"Name": "on-failure"}
     assert "remove" not in made
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["mem_limit"],
+        {"ports": ["80"]},
+        {"volumes": {"/tmp": "/x"}},
+        {"volumes": "/tmp:/x"},
+        {"environment": 5},
+        {"environment": "A=1"},
+        {"labels": [1]},
+        {"extra_hosts": "db:10.0.0.1"},
+    ],
+)
+def test_extra_arguments_of_a_wrong_form_are_told_at_once(extra: Any) -> None:
+    with pytest.raises(ClipperException, match=r"extra_container_kwargs.* must be a .* not "):
+        check_extra(extra)
+
+
+def test_extra_arguments_may_be_lists_as_docker_takes_them() -> None:
+    extra = check_extra(
+        {"environment": ["A=1"], "labels": ("b=c",), "volumes": ["/a:/b:ro"],
+         "extra_hosts": ["db:10.0.0.1"], "ports": None}
+    )  # fmt: skip
+    given = settings(extra=extra)
+    made = arguments(plan.store_container(given, "img", "p"), given)
+    assert made["environment"]["A"] == "1"
+    assert made["labels"]["b"] == "c"
+    assert made["volumes"][0] == "/a:/b:ro"
+    assert made["extra_hosts"] == {"db": "10.0.0.1"}
+
+
+@pytest.mark.parametrize("host", ["", "http://localhost", "a b", "0.0.0.0", "::"])
+def test_hosts_that_no_address_can_have(host: str) -> None:
+    with pytest.raises(ClipperException, match="docker_ip_address"):
+        plan.check_host(host)
 
 
 def test_centralized_logging_is_for_all_but_the_collector() -> None:

@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from clipper.errors import ClipperException
-from clipper.managers.labels import create_model_container_label, parse_model_container_label
+from clipper.managers.labels import (
+    check_cluster_name,
+    create_model_container_label,
+    parse_model_container_label,
+)
 
 
 @pytest.mark.parametrize(("name", "version"), [("m", "1"), ("a-b", "v1.2-rc"), ("x9", "0")])
@@ -26,3 +30,14 @@ def test_other_texts_are_not_labels(label: str) -> None:
     with pytest.raises(ClipperException) as caught:
         parse_model_container_label(label)
     assert caught.value.msg == f"Unable to parse model container label {label}"
+
+
+@pytest.mark.parametrize("name", ["", "my_shop", "über", "a b", "../up", "a" * 101])
+def test_cluster_names_that_nothing_can_be_named_after(name: str) -> None:
+    with pytest.raises(ClipperException, match="a cluster name consists of"):
+        check_cluster_name(name)
+
+
+def test_usual_cluster_names_pass() -> None:
+    check_cluster_name("default-cluster")
+    check_cluster_name("Shop.v2")
