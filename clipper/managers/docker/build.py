@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import docker
 import docker.errors
-import docker.utils
 import requests
 
 import clipper
@@ -253,7 +252,7 @@ def _transferring(
     """Give a client for one push or pull, and tell its failures as `TransferFailed`."""
     silence = f"nothing was heard for {silence_s:.0f} s (timeout)"
     with engine.calling(f"moving image {name}"):
-        api = _PatientClient(**docker.utils.kwargs_from_env())
+        api = _PatientClient(**engine.connection)
     api.timeout = int(silence_s)
     try:
         with engine.calling(f"moving image {name}"), contextlib.closing(api):

@@ -7,10 +7,14 @@ away, hangs or refuses is told the same way everywhere.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import docker
+import docker.context
 import docker.errors
+import docker.utils
 import requests
 import urllib3
 
@@ -29,7 +33,8 @@ class EngineAbsent(ClipperException):
 
 
 class Engine:
-    """A connection to the Docker engine that the environment names (``DOCKER_HOST``)."""
+    """A connection to the Docker engine that Docker's own command would use: that of
+    ``DOCKER_HOST``, else of ``DOCKER_CONTEXT`` or the context in use, else this machine's."""
 
     def __init__(
         self, client: docker.DockerClient | None = None, timeout_s: int = CALL_TIMEOUT_S
@@ -40,9 +45,20 @@ class Engine:
             EngineAbsent: it does not; the text says how to look for the cause.
         """
         self._timeout_s = timeout_s
-        with self.calling("connecting"):
-            self.client = client or docker.from_env(timeout=timeout_s)
-            self.client.ping()
+        self.connection: Mapping[str, Any] = {}
+        """Arguments of a further client of the same engine."""
+        try:
+            with self.calling("connecting"):
+                self.connection = connection_arguments()
+                self.client = client or docker.DockerClient(timeout=timeout_s, **self.connection)
+                self.client.ping()
+        except EngineAbsent:
+            raise
+        except ClipperException as error:
+            if isinstance(error.__cause__, docker.errors.APIError):
+                raise
+            # An address that cannot be one, or certificates that cannot be read.
+            raise _absent("connecting", error.__cause__ or error) from error
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -55,7 +71,8 @@ class Engine:
 
         Raises:
             EngineAbsent: the engine does not answer, or not in time.
-            ClipperException: it refused; holds the engine's own words.
+            ClipperException: it refused, or Docker's client did before it asked; holds the
+                words of whoever refused.
         """
         try:
             yield
@@ -75,13 +92,57 @@ class Engine:
             # While it connects, the client wraps what happened.
             if isinstance(error.__cause__, TIMEOUTS):
                 raise self._silent(what) from error
-            raise EngineAbsent(
-                f"The Docker engine cannot be reached while {what} ({error}). Start it, or let "
-                "DOCKER_HOST name one; `docker info` must answer"
-            ) from error
+            if isinstance(error, docker.errors.DockerException) and error.__cause__ is None:
+                raise ClipperException(f"Docker's client refused {what}: {error}") from error
+            raise _absent(what, error) from error
 
     def _silent(self, what: str) -> EngineAbsent:
         return EngineAbsent(
             f"The Docker engine did not answer within {self._timeout_s} s while {what}. "
             "Look whether `docker info` answers, and restart the engine if it does not"
         )
+
+
+def connection_arguments(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return address and certificates of the engine that Docker's own command would use.
+
+    Raises:
+        EngineAbsent: ``DOCKER_CONTEXT`` names no context. To fall back to this machine's engine
+            would start a cluster where nobody looks for it.
+    """
+    arguments: dict[str, Any] = {**docker.utils.kwargs_from_env(environment=dict(environment))}
+    if "base_url" in arguments:
+        return arguments
+    name = environment.get("DOCKER_CONTEXT") or None
+    context = _context(name)
+    if context is None and name is not None:
+        raise EngineAbsent(
+            f"There is no Docker context {name}, which DOCKER_CONTEXT names: `docker context ls` "
+            "lists those that there are"
+        )
+    if context is not None and context.Host:
+        arguments["base_url"] = context.Host
+        if context.TLSConfig is not None:
+            arguments["tls"] = context.TLSConfig
+    return arguments
+
+
+def _context(name: str | None) -> docker.context.Context | None:
+    """Return the context, or the one in use; None: there is none (the stubs forget it)."""
+    return docker.context.ContextAPI.get_context(name)
+
+
+_DENIED = "Permission denied"
+
+
+def _absent(what: str, reason: BaseException) -> EngineAbsent:
+    if _DENIED in str(reason):
+        return EngineAbsent(
+            f"This user may not talk to the Docker engine (permission denied while {what}). Add it "
+            "to the group docker (`sudo usermod -aG docker $USER`) and log in anew; `docker info` "
+            "must answer"
+        )
+    return EngineAbsent(
+        f"The Docker engine cannot be reached while {what} ({reason}). Start it, or let "
+        "DOCKER_HOST name one; `docker info` must answer"
+    )
