@@ -32,6 +32,19 @@ class EngineAbsent(ClipperException):
     """No engine answers."""
 
 
+class _BoundedApi(docker.APIClient):
+    """Docker's own waits for ever inside a log, since logs may be followed. Clipper reads them to
+    their present end, so that silence is a fault there, too."""
+
+    def _disable_socket_timeout(self, socket: Any) -> None:
+        pass
+
+
+class _BoundedClient(docker.DockerClient):
+    def __init__(self, **arguments: Any) -> None:
+        self.api = _BoundedApi(**arguments)
+
+
 class Engine:
     """A connection to the Docker engine that Docker's own command would use: that of
     ``DOCKER_HOST``, else of ``DOCKER_CONTEXT`` or the context in use, else this machine's."""
@@ -50,7 +63,7 @@ class Engine:
         try:
             with self.calling("connecting"):
                 self.connection = connection_arguments()
-                self.client = client or docker.DockerClient(timeout=timeout_s, **self.connection)
+                self.client = client or _BoundedClient(timeout=timeout_s, **self.connection)
                 self.client.ping()
         except EngineAbsent:
             raise
