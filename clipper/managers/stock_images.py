@@ -27,6 +27,9 @@ PROMETHEUS_IMAGE = "prometheus"
 BASE_IMAGE = "base{python}-container"
 """What every model image is built upon; ``{python}`` is, for example, ``311``."""
 
+PYTHON_LABEL = "ai.clipper.python"
+"""Label of model images; value: the interpreter's version, such as ``3.11``."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Family:

@@ -23,7 +23,9 @@ from clipper.managers.labels import (
 T = TypeVar("T")
 R = TypeVar("R")
 
-_ALIVE = ("running", "restarting", "paused")
+ALIVE = ("running", "restarting", "paused")
+"""States of containers that run, or that the engine will start again by itself."""
+
 _AT_ONCE = 4
 """Containers that are started or stopped at the same time."""
 
@@ -56,7 +58,7 @@ def alive(containers: Iterable[Container]) -> list[Container]:
 
 def is_alive(container: Container) -> bool:
     """Return whether the container runs, or will be started again by the engine."""
-    return container.status in _ALIVE
+    return container.status in ALIVE
 
 
 def of_role(containers: Iterable[Container], *roles: Role) -> list[Container]:

@@ -30,8 +30,8 @@ from clipper.managers.docker.model_image import (
     image_name,
 )
 from clipper.managers.labels import create_model_container_label
+from clipper.managers.stock_images import PYTHON_LABEL
 
-_PYTHON_LABEL = "ai.clipper.python"
 _IN_MEMORY = 32 * 2**20
 """Bytes of a build context that are kept in memory; a larger one goes to a temporary file."""
 
@@ -123,7 +123,7 @@ def _examine(engine: Engine, name: str) -> BaseImage:
     with engine.calling(f"looking at image {name}"):
         configuration = engine.client.images.get(image_id).attrs["Config"]
     labels = configuration.get("Labels") or {}
-    return BaseImage(name, configuration.get("User") or "", labels.get(_PYTHON_LABEL, ""))
+    return BaseImage(name, configuration.get("User") or "", labels.get(PYTHON_LABEL, ""))
 
 
 def _environment(data: Path, packages: Sequence[str] | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ import docker.errors
 
 from clipper.errors import ClipperException
 from clipper.managers.docker.engine import Engine
+from clipper.managers.docker.inventory import ALIVE
 from clipper.managers.docker.specs import NETWORK_LABEL
 from clipper.managers.labels import CLUSTER_LABEL
 
@@ -45,8 +46,7 @@ def remove_unused_network(engine: Engine, name: str, cluster_name: str) -> None:
         ]
         users = engine.client.api.containers(all=True, filters={"network": [name]})
     ours = [
-        user["State"] not in ("running", "restarting", "paused")
-        and (user["Labels"] or {}).get(CLUSTER_LABEL) == cluster_name
+        user["State"] not in ALIVE and (user["Labels"] or {}).get(CLUSTER_LABEL) == cluster_name
         for user in users
     ]
     if not all(ours):

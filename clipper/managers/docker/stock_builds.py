@@ -84,26 +84,23 @@ class StockImages:
 
     def push(self, chosen: Sequence[Recipe]) -> Iterator[Outcome]:
         """Push images under all their names, and yield each outcome."""
-        for number, made in enumerate(chosen, 1):
-            self.on_start(made, number, len(chosen))
-            yield _timed(made, self._push_one)
+        return self._move(chosen, push_image)
 
     def pull(self, chosen: Sequence[Recipe]) -> Iterator[Outcome]:
         """Pull images under all their names, and yield each outcome."""
-        for number, made in enumerate(chosen, 1):
-            self.on_start(made, number, len(chosen))
-            yield _timed(made, self._pull_one)
+        return self._move(chosen, pull_image)
 
     def _build_one(self, made: Recipe) -> None:
         build_stock_image(self.engine, made, self.sources, self.environment, self.on_line)
 
-    def _push_one(self, made: Recipe) -> None:
-        for name in made.tags:
-            push_image(self.engine, name, on_line=self.on_line)
+    def _move(self, chosen: Sequence[Recipe], transfer: Callable[..., object]) -> Iterator[Outcome]:
+        def move_one(made: Recipe) -> None:
+            for name in made.tags:
+                transfer(self.engine, name, on_line=self.on_line)
 
-    def _pull_one(self, made: Recipe) -> None:
-        for name in made.tags:
-            pull_image(self.engine, name, on_line=self.on_line)
+        for number, made in enumerate(chosen, 1):
+            self.on_start(made, number, len(chosen))
+            yield _timed(made, move_one)
 
 
 def _timed(made: Recipe, step: Callable[[Recipe], None]) -> Outcome:
@@ -140,7 +137,7 @@ def _look(engine: Engine, name: str, made: Recipe) -> Found:
         return Found(
             name,
             made.family,
-            labels.get("ai.clipper.python", ""),
+            labels.get(stock_images.PYTHON_LABEL, ""),
             present=True,
             image_id=attributes["Id"].removeprefix("sha256:")[:12],
             bytes=attributes["Size"],
