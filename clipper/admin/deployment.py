@@ -186,7 +186,8 @@ class DeploymentMethods(ModelMethods):
 
         Raises:
             ContainerStartError: a new container does not stay up; the old number is restored.
-            ClipperException: not registered, containerless, or not in force in time.
+            ClipperException: not registered, containerless, changed by another client at this
+                moment, or not in force in time.
         """
         self._require_connection()
         check_num_replicas(num_replicas)
@@ -202,7 +203,9 @@ class DeploymentMethods(ModelMethods):
                 f"Cannot resize the replica set for containerless model {name}:{version}"
             )
         settings = ModelSettings(name, version, info["input_type"], info["container_name"])
-        Rollout(self, settings, num_replicas, timeout_s).scale()
+        # Two that count the same containers and add theirs would leave too many.
+        with self.cm.claim(name, version):
+            Rollout(self, settings, num_replicas, timeout_s).scale()
 
     def _version_or_current(self, name: str, version: str | None) -> str:
         return self.get_current_model_version(name) if version is None else str(version)

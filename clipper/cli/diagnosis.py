@@ -11,6 +11,11 @@ from clipper.managers.stock_images import SUPPORTED_MINORS
 
 _STORE = "The configuration store"
 """How a frontend begins to say that it cannot reach the store."""
+_INCOMPLETE = "runs without its"
+"""How a manager says that a frontend's container is gone."""
+_REMOVED = "removed"
+"""State of a part whose container somebody removed."""
+_ANEW = "clipper down, then clipper up: nothing is lost"
 
 
 @dataclasses.dataclass(slots=True)
@@ -136,10 +141,12 @@ def _processes(facts: Facts) -> Iterator[Finding]:
         if len(alive) >= wanted:
             yield Finding("processes", f"{role}: {len(alive)} of {wanted} running")
         else:
+            removed = any(c["role"] == role and c.get("state") == _REMOVED for c in facts.children)
+            fate = ", its container was removed" if removed else ""
             yield Finding(
                 "processes",
-                f"{role}: {len(alive)} of {wanted} running",
-                f"Read its log: clipper logs {role.removeprefix('model:')}",
+                f"{role}: {len(alive)} of {wanted} running{fate}",
+                _ANEW if removed else f"Read its log: clipper logs {role.removeprefix('model:')}",
             )
 
 
@@ -181,7 +188,11 @@ def _frontends(facts: Facts) -> Iterator[Finding]:
     for name, failure in facts.unreachable.items():
         log = "query-frontend" if name.startswith("query") else "management-frontend"
         step = f"Read its log: clipper logs {log}"
-        if _STORE in failure:
+        if facts.in_docker:
+            step += f". If that says nothing: {_ANEW}"
+        if _INCOMPLETE in failure:
+            step = _ANEW
+        elif _STORE in failure:
             step = (
                 "Read the store's log: clipper logs store. If it stays so: clipper down, clipper up"
             )

@@ -146,10 +146,10 @@ class ContainerManager(abc.ABC):
 
     @abc.abstractmethod
     def claim(self, name: str, version: str) -> contextlib.AbstractContextManager[None]:
-        """Reserve a version for one deploying client; given back when the context ends.
+        """Reserve a version for one client that deploys or scales it, until the context ends.
 
         Raises:
-            ClipperException: on entering, when another client deploys that version now.
+            ClipperException: on entering, when another client does either with that version now.
         """
 
     @abc.abstractmethod

@@ -121,8 +121,8 @@ def claim_version(bundles: Path, name: str, version: str) -> Iterator[None]:
     with locked(bundles / name / f".deploy-{version}") as acquired:
         if not acquired:
             raise ClipperException(
-                f"Another client is deploying {name}:{version} at this moment. Wait until it is "
-                "done, or deploy under another version."
+                f"Another client is deploying {name}:{version} at this moment, or scaling it. "
+                "Wait until it is done, or deploy under another version."
             )
         yield
 

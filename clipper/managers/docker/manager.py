@@ -269,8 +269,8 @@ class DockerContainerManager(ContainerManager):
         with claim(self._engine, image, self.cluster_name, subject) as claimed:
             if not claimed:
                 raise ClipperException(
-                    f"Another client is deploying {name}:{version} at this moment. Wait until it "
-                    "is done, or deploy under another version."
+                    f"Another client is deploying {name}:{version} at this moment, or scaling it. "
+                    "Wait until it is done, or deploy under another version."
                 )
             yield
 

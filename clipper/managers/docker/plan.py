@@ -28,6 +28,7 @@ from clipper.managers.docker.specs import (
     MANAGEMENT_PORT_LABEL,
     METRIC_CONFIG_LABEL,
     METRIC_PORT_LABEL,
+    PARTS_LABEL,
     QUERY_LABEL,
     QUERY_PORT_LABEL,
     REDIS_PORT_LABEL,
@@ -172,7 +173,7 @@ def management_container(
         prefix="mgmt_frontend",
         image=image,
         command=("management-frontend", *_listen(settings, MANAGEMENT_PORT)),
-        labels={**_labels(settings, Role.MANAGEMENT), MANAGEMENT_LABEL: ""},
+        labels={**_labels(settings, Role.MANAGEMENT), MANAGEMENT_LABEL: "", **_parts(settings)},
         environment=_frontend_environment(settings, store),
         ports=(port,),
         reaches_host=store.on_host,
@@ -200,7 +201,7 @@ def query_container(
         prefix="query_frontend",
         image=options.query_frontend_image,
         command=("query-frontend", *_listen(settings, QUERY_PORT), *words),
-        labels={**_labels(settings, Role.QUERY), QUERY_LABEL: ""},
+        labels={**_labels(settings, Role.QUERY), QUERY_LABEL: "", **_parts(settings)},
         environment=_frontend_environment(settings, store),
         own_name_variable="CLIPPER_ADVERTISE_HOST",
         ports=tuple(
@@ -326,6 +327,17 @@ def replica_target(container: str, model_name: str, model_version: str) -> targe
 
 def _labels(settings: ClusterSettings, role: Role) -> dict[str, str]:
     return {CLUSTER_LABEL: settings.cluster_name, ROLE_LABEL: role.value}
+
+
+def _parts(settings: ClusterSettings) -> dict[str, str]:
+    parts = [Role.MANAGEMENT, Role.QUERY]
+    if external_store(settings) is None:
+        parts.append(Role.STORE)
+    if settings.prometheus_image is not None:
+        parts.append(Role.METRICS)
+    if settings.centralized_log:
+        parts.append(Role.LOGGING)
+    return {PARTS_LABEL: ",".join(parts)}
 
 
 def _listen(settings: ClusterSettings, port: int) -> list[str]:

@@ -30,6 +30,10 @@ MANAGEMENT_PORT_LABEL = "ai.clipper.management.port"
 METRIC_PORT_LABEL = "ai.clipper.metric.port"
 METRIC_CONFIG_LABEL = "ai.clipper.metric.config"
 
+PARTS_LABEL = "ai.clipper.parts"
+"""On frontends: the roles that the cluster was started with, so that one is missed when it is gone;
+value: `Role` values with commas between them."""
+
 NETWORK_LABEL = "ai.clipper.network"
 """On networks that Clipper made, and may remove; value: the cluster that was first."""
 VOLUME_LABEL = "ai.clipper.volume"

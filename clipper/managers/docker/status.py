@@ -11,7 +11,10 @@ from docker.models.containers import Container
 from clipper.managers.base import ClusterStatus, ProcessRow
 from clipper.managers.docker import failures, inventory
 from clipper.managers.docker.plan import volume_name
-from clipper.managers.docker.specs import ROLE_LABEL, Role
+from clipper.managers.docker.specs import PARTS_LABEL, ROLE_LABEL, Role
+
+MISSING = "removed"
+"""State of a part whose container somebody removed."""
 
 _ROLE_NAMES = {
     Role.LOGGING: "fluentd",
@@ -35,6 +38,9 @@ def cluster_status(
         role = role_name(container)
         rows.append(_row(container, role, services[role], now))
         services[role] += 1
+    for role in _gone(containers):
+        rows.append(_missing_row(role))
+        services[role] += 1
     return {
         "cluster": cluster_name,
         "state": "running" if running else "stopped",
@@ -42,6 +48,32 @@ def cluster_status(
         "supervisor": None,
         "services": dict(services) if running else {},
         "children": rows if running else [],
+    }
+
+
+def _gone(containers: Sequence[Container]) -> list[str]:
+    """Return the parts that the cluster was started with and that have no container now."""
+    present = {container.labels.get(ROLE_LABEL) for container in containers}
+    parts = {
+        part
+        for container in containers
+        for part in container.labels.get(PARTS_LABEL, "").split(",")
+        if part
+    }
+    return sorted(_ROLE_NAMES.get(Role(part), part) for part in parts - present)
+
+
+def _missing_row(role: str) -> ProcessRow:
+    return {
+        "role": role,
+        "index": 0,
+        "pid": None,
+        "state": MISSING,
+        "restarts": 0,
+        "early_deaths": 0,
+        "last_exit": None,
+        "uptime_s": None,
+        "log": "(its container was removed)",
     }
 
 

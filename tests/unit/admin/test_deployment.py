@@ -261,6 +261,20 @@ def test_scaling_waits_up_and_down(connection: ClipperConnection, cluster: FakeC
     assert cluster.container_objects() == []
 
 
+def test_second_client_that_scales_the_same_version_is_refused(
+    connection: ClipperConnection, cluster: FakeCluster
+) -> None:
+    connection.deploy_model("m", "1", "doubles", "img")
+    with (
+        connection.cm.claim("m", "1"),
+        pytest.raises(ClipperException, match="Another client is deploying m:1"),
+    ):
+        connection.set_num_replicas("m", 3)
+    assert connection.get_num_replicas("m") == 1
+    connection.set_num_replicas("m", 2)
+    assert cluster.claims == set()
+
+
 def test_failed_growth_restores_the_old_number(
     connection: ClipperConnection, cluster: FakeCluster
 ) -> None:

@@ -48,6 +48,19 @@ def model(**changed: Any) -> dict[str, Any]:
         ({"running": False, "taken_ports": [1337]}, "port 1337 is taken", "--query-port"),
         ({"services": {"store": 1}}, "store: 0 of 1 running", "clipper logs store"),
         (
+            {
+                "services": {"store": 1},
+                "children": [child(role="store", state="removed", restarts=0)],
+            },
+            "store: 0 of 1 running, its container was removed",
+            "clipper down, then clipper up",
+        ),
+        (
+            {"in_docker": True, "unreachable": {"management API": "c runs without its query"}},
+            "runs without its query",
+            "clipper down, then clipper up: nothing is lost",
+        ),
+        (
             {"children": [child()], "log_tails": {"/l": "KeyError: 'x'"}},
             "KeyError: 'x'",
             "Mend the cause",

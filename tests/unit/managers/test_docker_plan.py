@@ -99,6 +99,7 @@ def test_query_frontend() -> None:
     assert made["labels"] == {
         "ai.clipper.container.label": "c",
         "ai.clipper.name": "query-frontend",
+        "ai.clipper.parts": "mgmt-frontend,query-frontend,redis,metrics",
         "ai.clipper.query_frontend.label": "",
         "ai.clipper.query_frontend.query.port": "1337",
         "ai.clipper.query_frontend.rpc.port": "7000",
