@@ -57,8 +57,8 @@ test: lint types imports ## lint, types, import direction and every test that ca
 	@echo "==> tests"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-docker: $(VENV)/.dev ## the tests that need a Docker engine; they fail if there is none
-	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m 'docker and not frameworks' $(PYTEST_ARGS)
+test-docker: $(VENV)/.dev ## all tests that need a Docker engine, slow ones too; they fail if there is none
+	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m '(docker or slow) and not frameworks' $(PYTEST_ARGS)
 
 test-frameworks: $(VENV)/.dev ## TensorFlow, PySpark, LightGBM, MXNet in Docker: images of several GB
 	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m frameworks $(PYTEST_ARGS)

@@ -35,6 +35,7 @@ TIERS = (
     Tier("integration", folder="integration"),
     Tier("e2e local", folder="e2e", whole_clusters=True),
     Tier("docker", folder="docker", marker="docker", whole_clusters=True),
+    Tier("docker slow", marker="slow", on_request=True, whole_clusters=True),
     Tier(
         "frameworks",
         folder="frameworks",
@@ -85,8 +86,12 @@ def asked_for(tier: Tier, expression: str, arguments: Sequence[str]) -> bool:
     """
     if not tier.on_request:
         return True
-    in_folder = any(f"tests/{tier.folder}" in argument for argument in arguments)
-    return in_folder or tier.marker in expression.replace("(", " ").replace(")", " ").split()
+    # A tier without a folder of its own has its tests in files of others: name them.
+    place = f"tests/{tier.folder}" if tier.folder else ".py"
+    return (
+        any(place in argument for argument in arguments)
+        or tier.marker in expression.replace("(", " ").replace(")", " ").split()
+    )
 
 
 @dataclasses.dataclass

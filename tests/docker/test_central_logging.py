@@ -18,6 +18,8 @@ from clipper.managers.labels import CLUSTER_LABEL
 from tests.e2e.clusters import DockerCluster, docker_cluster, eventually
 from tests.stock import TEST_LABEL, StockImages
 
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
 _RECEIVER = "clipper-test/forward-receiver:1"
 
 

@@ -23,6 +23,8 @@ from tests.e2e.clusters import eventually
 from tests.prometheus import Prometheus
 from tests.stock import TEST_LABEL, StockImages
 
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
 _DEPLOY = Path(__file__).parents[2] / "deploy"
 _LIMIT_S = 300
 _SERVICES = ("store", "management-frontend", "query-frontend", "prometheus")

@@ -27,6 +27,8 @@ SLO_MICROS = 5_000_000
 NOOP = stock_image("noop-container")
 
 pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.slow,
     pytest.mark.skipif(not Path(SOCKET).is_socket(), reason="the engine has no Unix socket here"),
     pytest.mark.timeout(300),
 ]

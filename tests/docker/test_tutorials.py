@@ -68,6 +68,7 @@ def test_quick_start(place: dict[str, Any], connected: Callable[[], DockerCluste
     assert cluster.pids("model:sum-model:1") == cluster.pids("query-frontend") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--batch",)])
 def test_basic_query_until_ctrl_c(place: dict[str, Any], words: tuple[str, ...]) -> None:
     with running("basic_query/query.py", DOCKER, place, *words) as script:
@@ -80,6 +81,7 @@ def test_basic_query_until_ctrl_c(place: dict[str, Any], words: tuple[str, ...])
     assert '"default":true' not in output
 
 
+@pytest.mark.slow
 def test_pictures_as_bytes_and_in_json(place: dict[str, Any]) -> None:
     with running("image_query/image_query.py", DOCKER, place) as script:
         output = script.ended()
@@ -87,6 +89,7 @@ def test_pictures_as_bytes_and_in_json(place: dict[str, Any]) -> None:
     assert "json-example {'name': 'picture.png', 'size': [32, 24]} default: False" in output
 
 
+@pytest.mark.slow
 def test_monitoring(place: dict[str, Any]) -> None:
     with running("monitoring/query.py", DOCKER, place) as script:
         output = script.printed("-> FizzBuzz")
@@ -101,6 +104,7 @@ def test_monitoring(place: dict[str, Any]) -> None:
         assert answer == (words or number)
 
 
+@pytest.mark.slow
 def test_metrics_from_inside_a_function(
     place: dict[str, Any], connected: Callable[[], DockerCluster]
 ) -> None:
@@ -127,6 +131,7 @@ def test_metrics_from_inside_a_function(
     eventually(lambda: _values(address, "sum(spam_count_total)") == [2.0], "Prometheus has it", 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["sklearn", "xgboost", "pytorch"])
 def test_frameworks(place: dict[str, Any], stock_images: StockImages, framework: str) -> None:
     stock_images.need({"xgboost": "python-closure"}.get(framework, framework))

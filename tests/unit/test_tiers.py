@@ -20,6 +20,7 @@ from tests import tiers
         ("docker", {"docker", "frameworks"}, "frameworks"),
         ("frameworks", set(), "frameworks"),
         ("frameworks", {"docker"}, "frameworks"),
+        ("docker", {"docker", "slow"}, "docker slow"),
         ("elsewhere", set(), "other"),
     ],
 )
@@ -65,6 +66,23 @@ def test_large_frameworks_run_when_asked_for(
     frameworks = tiers.tier_of("frameworks", ())
 
     assert tiers.asked_for(frameworks, expression, arguments) is wanted
+
+
+@pytest.mark.parametrize(
+    ("expression", "arguments", "wanted"),
+    [
+        ("", ["tests/docker"], False),
+        ("docker", [], False),
+        ("(docker or slow) and not frameworks", [], True),
+        ("", ["tests/docker/test_compose.py"], True),
+    ],
+)
+def test_slow_tests_run_when_their_file_is_named(
+    expression: str, arguments: list[str], wanted: bool
+) -> None:
+    slow = tiers.tier_of("docker", {"docker", "slow"})
+
+    assert tiers.asked_for(slow, expression, arguments) is wanted
     assert tiers.asked_for(tiers.tier_of("docker", ()), expression, arguments)
 
 
