@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import itertools
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from clipper.cli.app import app
 from clipper.daemon import build_parser
 from clipper.management import schemas
+from clipper.managers.docker import DockerContainerManager
 from clipper.managers.local import LocalContainerManager
 from tests.architecture import docs_pages
 from tests.architecture.docs_pages import REPOSITORY
@@ -153,6 +159,33 @@ def test_settings_lists_every_environment_variable() -> None:
     read = set(re.findall(r"\bCLIPPER_[A-Z_]+\b", source))
     documented = set(re.findall(r"\bCLIPPER_[A-Z_]+\b", _SETTINGS.read_text(encoding="utf-8")))
     assert documented == read
+
+
+@pytest.mark.parametrize("manager", [LocalContainerManager, DockerContainerManager])
+def test_settings_lists_every_argument_of_a_manager(manager: type) -> None:
+    arguments = set(inspect.signature(manager).parameters)
+    spans = docs_pages.code_spans(_SETTINGS.read_text(encoding="utf-8"))
+    assert arguments <= set(spans)
+
+
+def test_the_page_of_the_command_line_lists_every_command() -> None:
+    text = (REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z].*?) \| ", text, re.MULTILINE)
+    documented = {_command_of(span) for row in rows for span in docs_pages.code_spans(row)}
+    assert set(_commands(typer.main.get_command(app))) <= documented
+
+
+def _command_of(span: str) -> str:
+    """The words before the arguments, which are in capitals or brackets."""
+    return " ".join(itertools.takewhile(re.compile("[a-z][a-z-]*").fullmatch, span.split()))
+
+
+def _commands(group: Any, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        elif not command.hidden:
+            yield before + name
 
 
 @pytest.mark.parametrize("body", [schemas.AddApp, schemas.AddModel])
