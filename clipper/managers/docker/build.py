@@ -89,7 +89,7 @@ def build_image(
         EngineAbsent: the engine does not answer.
     """
     transcript = Transcript(tag)
-    with engine.calling(f"building image {tag}"):
+    with engine.calling(f"building image {tag}", SILENCE_LIMIT_S):
         try:
             stream = engine.client.api.build(
                 fileobj=context,
@@ -108,6 +108,8 @@ def build_image(
         except docker.errors.APIError as error:  # before the first step: the Dockerfile is wrong
             raise transcript.failure(str(error.explanation or error)) from error
         except TIMEOUTS as error:
+            if not transcript.begun:
+                raise
             silence = f"nothing was heard for {SILENCE_LIMIT_S} s"
             raise transcript.failure(silence) from error
     with engine.calling(f"looking for image {tag}"):

@@ -74,13 +74,14 @@ class Engine:
             raise _absent("connecting", error.__cause__ or error) from error
 
     @contextlib.contextmanager
-    def calling(self, what: str) -> Iterator[None]:
+    def calling(self, what: str, limit_s: float | None = None) -> Iterator[None]:
         """Tell failures of the engine calls inside as `ClipperException`.
 
         `docker.errors.NotFound` passes: only the caller knows what an absence means.
 
         Args:
             what: the step, as in "starting container x".
+            limit_s: the time limit of the calls inside, where it is not this client's.
 
         Raises:
             EngineAbsent: the engine does not answer, or not in time.
@@ -96,7 +97,7 @@ class Engine:
                 f"The Docker engine refused {what}: {error.explanation or error}"
             ) from error
         except TIMEOUTS as error:
-            raise self._silent(what) from error
+            raise self._silent(what, limit_s) from error
         except (
             docker.errors.DockerException,
             requests.exceptions.RequestException,
@@ -104,14 +105,14 @@ class Engine:
         ) as error:
             # While it connects, the client wraps what happened.
             if isinstance(error.__cause__, TIMEOUTS):
-                raise self._silent(what) from error
+                raise self._silent(what, limit_s) from error
             if isinstance(error, docker.errors.DockerException) and error.__cause__ is None:
                 raise ClipperException(f"Docker's client refused {what}: {error}") from error
             raise _absent(what, error) from error
 
-    def _silent(self, what: str) -> EngineAbsent:
+    def _silent(self, what: str, limit_s: float | None) -> EngineAbsent:
         return EngineAbsent(
-            f"The Docker engine did not answer within {self._timeout_s} s while {what}. "
+            f"The Docker engine did not answer within {limit_s or self._timeout_s} s while {what}. "
             "Look whether `docker info` answers, and restart the engine if it does not"
         )
 

@@ -54,6 +54,11 @@ class Transcript:
         if error:
             raise self.failure(error)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the engine has named a step."""
+        return bool(self._step)
+
     def failure(self, error: str) -> BuildFailed:
         """Return what the engine calls an error, together with what the build has said."""
         return BuildFailed(self._explain(error))
