@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
+from clipper.managers.base import STORE_MISSING
 from clipper.managers.stock_images import SUPPORTED_MINORS
 
-_STORE = "The configuration store"
-"""How a frontend begins to say that it cannot reach the store."""
 _INCOMPLETE = "runs without its"
 """How a manager says that a frontend's container is gone."""
 _REMOVED = "removed"
@@ -192,7 +191,7 @@ def _frontends(facts: Facts) -> Iterator[Finding]:
             step += f". If that says nothing: {_ANEW}"
         if _INCOMPLETE in failure:
             step = _ANEW
-        elif _STORE in failure:
+        elif STORE_MISSING in failure:
             step = (
                 "Read the store's log: clipper logs store. If it stays so: clipper down, clipper up"
             )

@@ -64,8 +64,7 @@ def gather(session: context.Context) -> Facts:
     facts.running = running
     facts.children, facts.services = status["children"], status["services"]
     facts.log_tails = _log_tails(session, connection, status["children"])
-    if session.choice.mode is Mode.DOCKER:
-        facts.missing_images = connection.cm.missing_images()  # type: ignore[attr-defined]
+    facts.missing_images = connection.cm.missing_images()
     if not running:
         facts.taken_ports = [
             port for port in _ports(connection) if not session.port_is_free(_HOST, port)

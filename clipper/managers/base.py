@@ -34,6 +34,10 @@ class ClusterOptions:
     num_frontend_replicas: int = 1
 
 
+STORE_MISSING = "The configuration store"
+"""How a frontend begins to say that it does not reach the store."""
+
+
 class ProcessRow(TypedDict):
     """One process or container of a cluster, as `ContainerManager.status` reports it."""
 
@@ -155,6 +159,10 @@ class ContainerManager(abc.ABC):
     @abc.abstractmethod
     def status(self) -> ClusterStatus:
         """Return what runs; works without being connected and when no frontend answers."""
+
+    def missing_images(self) -> list[str]:
+        """Return the images that a start would need and that are not here; none without images."""
+        return []
 
     @abc.abstractmethod
     def delete_state(self) -> None:

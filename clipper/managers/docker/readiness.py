@@ -11,6 +11,7 @@ import docker.errors
 from docker.models.containers import Container
 
 from clipper.errors import ClipperException, ContainerStartError
+from clipper.managers.base import STORE_MISSING
 from clipper.managers.docker.engine import Engine, EngineAbsent
 from clipper.managers.docker.failures import describe_end, log_end, quote
 
@@ -21,8 +22,6 @@ _STORE_LIMIT_S = 20.0
 _RESTARTS_ALLOWED = 1
 _PAUSE_S = 0.05
 _PROBE_TIMEOUT_S = 2.0
-_STORE_MISSING = "The configuration store"
-"""How a frontend begins to say that it does not reach the store."""
 
 Probe = Callable[[], str | None]
 """Returns None when the container is ready, else why not."""
@@ -41,7 +40,7 @@ def wait_until_ready(engine: Engine, container: Container, what: str, probe: Pro
     while (reason := probe()) is not None:
         death = _death(engine, container)
         waited_s = time.monotonic() - started
-        limit_s = _STORE_LIMIT_S if _STORE_MISSING in reason else START_LIMIT_S
+        limit_s = _STORE_LIMIT_S if STORE_MISSING in reason else START_LIMIT_S
         if death is None and waited_s < limit_s:
             time.sleep(_PAUSE_S)
             continue
