@@ -15,7 +15,6 @@ from docker.types import LogConfig
 from clipper.errors import ClipperException
 
 FLUENTD_IMAGE = "fluent/fluentd:v1.16-debian-1"
-FLUENTD_ROLE = "fluentd"
 FLUENTD_PORT = 24224
 """Inside the container, TCP and UDP (UDP carries heartbeats only)."""
 
@@ -54,10 +53,6 @@ class Collector:
                 f"The fluentd container of this cluster lacks a usable label ({error}). Stop the "
                 "cluster and start it again"
             ) from error
-
-    def labels(self) -> dict[str, str]:
-        """Return the labels that `from_labels` reads."""
-        return {PORT_LABEL: str(self.port), CONFIG_LABEL: self.config_path}
 
     def log_config(self) -> LogConfig:
         """Return what every container of the cluster is run with, the collector excepted.

@@ -28,7 +28,7 @@ FRONTENDS = "frontend"
 BASE = "base"
 PROMETHEUS = stock_images.PROMETHEUS_IMAGE
 
-FAMILIES = (FRONTENDS, PROMETHEUS, BASE, *stock_images.FAMILIES)
+ALL_FAMILIES = (FRONTENDS, PROMETHEUS, BASE, *stock_images.FAMILIES)
 """Every family, in the order in which they are built: a base before what is built upon it."""
 
 
@@ -76,12 +76,12 @@ def recipes(
     Raises:
         ClipperException: there is no such family, or none for this Python.
     """
-    possible = [family for family in FAMILIES if _exists_for(family, python)]
+    possible = [family for family in ALL_FAMILIES if _exists_for(family, python)]
     wanted = set(families) or set(possible)
-    unknown = sorted(wanted.difference(FAMILIES))
+    unknown = sorted(wanted.difference(ALL_FAMILIES))
     if unknown:
         raise ClipperException(
-            f"There is no image family {', '.join(unknown)}: use {', '.join(FAMILIES)}"
+            f"There is no image family {', '.join(unknown)}: use {', '.join(ALL_FAMILIES)}"
         )
     if impossible := sorted(wanted.difference(possible)):
         raise ClipperException(

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from clipper.errors import ClipperException
 from clipper.managers.base import (
     MANAGEMENT_PORT,
-    METRIC_PORT,
     QUERY_PORT,
     REDIS_PORT,
     RPC_PORT,
@@ -260,7 +259,7 @@ def logging_container(settings: ClusterSettings) -> ContainerSpec:
     )
     return ContainerSpec(
         role=Role.LOGGING,
-        prefix=central_logging.FLUENTD_ROLE,
+        prefix="fluentd",
         image=settings.fluentd_image,
         labels={
             **_labels(settings, Role.LOGGING),
@@ -313,16 +312,6 @@ def metrics_host(container_name: str, container_id: str) -> str:
     Docker's name server knows as well.
     """
     return container_name if len(container_name) <= _DNS_LABEL_LIMIT else container_id[:_SHORT_ID]
-
-
-def frontend_target(container: str) -> targets.FrontendTarget:
-    """Return what Prometheus scrapes of a query frontend."""
-    return targets.FrontendTarget(container, QUERY_PORT)
-
-
-def replica_target(container: str, model_name: str, model_version: str) -> targets.ReplicaTarget:
-    """Return what Prometheus scrapes of a model container."""
-    return targets.ReplicaTarget(container, model_name, model_version, METRIC_PORT)
 
 
 def _labels(settings: ClusterSettings, role: Role) -> dict[str, str]:

@@ -20,13 +20,13 @@ def update_targets(engine: Engine, cluster_name: str) -> None:
     """
     containers = inventory.alive(inventory.find(engine, cluster_name))
     frontends = [
-        plan.frontend_target(str(one.name)) for one in inventory.of_role(containers, Role.QUERY)
+        targets.FrontendTarget(str(one.name)) for one in inventory.of_role(containers, Role.QUERY)
     ]
     replicas = []
     for one in inventory.of_role(containers, Role.MODEL):
         model = inventory.model_of(one)
         host = plan.metrics_host(str(one.name), str(one.id))
-        replicas.append(plan.replica_target(host, model.name, model.version))
+        replicas.append(targets.ReplicaTarget(host, model.name, model.version))
     content = targets.target_groups(frontends, replicas)
     for prometheus in inventory.of_role(containers, Role.METRICS):
         try:

@@ -8,6 +8,9 @@ import pytest
 
 from clipper.errors import ClipperException
 from clipper.managers.docker.central_logging import (
+    CONFIG_FILE,
+    CONFIG_LABEL,
+    PORT_LABEL,
     Collector,
     adopt,
     configuration,
@@ -15,13 +18,14 @@ from clipper.managers.docker.central_logging import (
 )
 
 _COLLECTOR = Collector(24999)
+_LABELS = {PORT_LABEL: "24999", CONFIG_LABEL: CONFIG_FILE}
 
 
 def test_a_cluster_with_a_collector_switches_the_flag_on_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert adopt(False, _COLLECTOR.labels(), "c") == _COLLECTOR
+        assert adopt(False, _LABELS, "c") == _COLLECTOR
     assert "use_centralized_log is now True" in caplog.text
 
 
@@ -33,7 +37,7 @@ def test_a_collector_that_was_asked_for_but_is_not_there() -> None:
 def test_asked_for_and_there_gives_the_very_same_collector(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    adopted = adopt(True, _COLLECTOR.labels(), "c")
+    adopted = adopt(True, _LABELS, "c")
     assert adopted == _COLLECTOR
     assert adopted.log_config() == _COLLECTOR.log_config()
     assert caplog.text == ""
@@ -47,7 +51,7 @@ def test_the_labels_of_something_else_are_an_error() -> None:
     with pytest.raises(ClipperException, match=r"lacks a usable label"):
         adopt(True, {"ai.clipper.container.label": "c"}, "c")
     with pytest.raises(ClipperException, match=r"lacks a usable label"):
-        adopt(True, _COLLECTOR.labels() | {"ai.clipper.fluentd.port": "many"}, "c")
+        adopt(True, _LABELS | {"ai.clipper.fluentd.port": "many"}, "c")
 
 
 def test_containers_send_to_the_published_port_and_never_wait_for_it() -> None:

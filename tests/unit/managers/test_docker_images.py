@@ -13,8 +13,8 @@ import clipper
 from clipper.errors import ClipperException
 from clipper.managers import stock_images
 from clipper.managers.docker.images import (
+    ALL_FAMILIES,
     BASE,
-    FAMILIES,
     Sources,
     build_arguments,
     recipe,
@@ -26,7 +26,7 @@ from clipper.managers.docker.images import (
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _VERSION = clipper.__version__
 _SOURCES = Sources(_REPOSITORY / "clipper")
-_DOCKERFILES = {family: recipe(family, "3.11").dockerfile for family in FAMILIES}
+_DOCKERFILES = {family: recipe(family, "3.11").dockerfile for family in ALL_FAMILIES}
 
 
 def _names(dockerfile: str) -> set[str]:
@@ -81,7 +81,7 @@ def test_a_base_comes_before_what_needs_it_and_only_once() -> None:
 
 
 def test_no_families_means_all() -> None:
-    assert [one.family for one in recipes((), "3.11")] == list(FAMILIES)
+    assert [one.family for one in recipes((), "3.11")] == list(ALL_FAMILIES)
 
 
 def test_an_unknown_family_is_told_with_those_there_are() -> None:
