@@ -139,16 +139,23 @@ def _json(text: str) -> Any:
 
 
 def _report(session: context.Context, connection: ClipperConnection, request: Request) -> None:
-    if request.app is None:
+    app = request.app or _asking(connection, request.name)
+    if app is None:
         where = f"link it with `clipper link APP {request.name}`"
     else:
-        where = f"ask http://{connection.get_query_addr()}/{request.app}/predict"
+        where = f"ask http://{connection.get_query_addr()}/{app}/predict"
     session.output.done(
         f"Deployed {request.name}:{request.version}; {where}",
         name=request.name,
         version=request.version,
         app=request.app,
     )
+
+
+def _asking(connection: ClipperConnection, model: str) -> str | None:
+    """Return an application that asks the model; None: nobody does."""
+    apps = connection.get_all_apps(verbose=True)
+    return next((str(app["name"]) for app in apps if model in app["linked_models"]), None)
 
 
 def _deployer(connection: ClipperConnection, request: Request) -> Deploy:

@@ -35,6 +35,13 @@ def ensure_network(engine: Engine, name: str, cluster_name: str) -> None:
                 raise
 
 
+def networks_made_for(engine: Engine, cluster_name: str) -> list[str]:
+    """Return the names of the networks that a start of this cluster made."""
+    with engine.calling(f"listing the networks of cluster {cluster_name}"):
+        found = engine.client.networks.list(filters={"label": f"{NETWORK_LABEL}={cluster_name}"})
+    return [str(network.name) for network in found]
+
+
 def remove_unused_network(engine: Engine, name: str, cluster_name: str) -> None:
     """Remove the network if Clipper made it and no container but this cluster's stopped ones is
     attached: those are made anew when the cluster starts."""

@@ -11,7 +11,7 @@ from clipper.managers.docker import inventory, model_build, replicas
 from clipper.managers.docker.claims import remove_claims
 from clipper.managers.docker.core import remove_volume
 from clipper.managers.docker.engine import Engine
-from clipper.managers.docker.network import remove_unused_network
+from clipper.managers.docker.network import networks_made_for, remove_unused_network
 from clipper.managers.docker.specs import Role
 
 _CORE_ORDER = (
@@ -55,5 +55,7 @@ def delete_cluster(engine: Engine, cluster_name: str) -> None:
 
 
 def _remove_networks(engine: Engine, cluster_name: str, containers: Iterable[Container]) -> None:
-    for name in {one.attrs["HostConfig"]["NetworkMode"] for one in containers}:
+    # Also those whose containers somebody removed by hand.
+    used = {str(one.attrs["HostConfig"]["NetworkMode"]) for one in containers}
+    for name in sorted(used | set(networks_made_for(engine, cluster_name))):
         remove_unused_network(engine, name, cluster_name)

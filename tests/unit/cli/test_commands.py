@@ -173,6 +173,9 @@ def test_deploy_function_with_application(
     again = run("-o", "json", "deploy", f"{script}:add_up", "--app", "sums", "--replicas", "2")
     assert json.loads(again.out)["version"] == "2"
     assert cluster.apps["sums"]["linked_models"] == ["add-up"]
+    assert "/sums/predict" in run("deploy", f"{script}:add_up").out  # nothing to link any more
+    unasked = run("deploy", f"{script}:add_up", "--name", "other")
+    assert "clipper link APP other" in unasked.out
 
 
 def test_failed_deploy_leaves_no_application(
