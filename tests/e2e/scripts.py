@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +105,18 @@ def running(
     finally:
         process.kill()
         process.wait()
+
+
+def check_basic_query(script: Script, least: int) -> None:
+    """Let ``basic_query/query.py`` ask once, interrupt it, and look at its answers.
+
+    Args:
+        least: answers that there must be.
+    """
+    script.printed("ms\n")
+    script.interrupt()
+    output = script.ended()
+    [first, *_] = re.findall(r'"output":([\d.]+),"default":false', output)
+    assert 50 < float(first) < 150, "the sum of 200 numbers between 0 and 1"
+    assert output.count('"output"') >= least
+    assert '"default":true' not in output
