@@ -106,14 +106,14 @@ def write_context(file: BinaryIO, text: str, environment: dict[str, str], data: 
 def remove_model_images(engine: Engine, cluster: str) -> None:
     """Remove the images that were built for models of the cluster, and are not in use elsewhere."""
     with engine.calling("listing images"):
-        images = engine.client.images.list(filters={"label": f"{IMAGE_CLUSTER_LABEL}={cluster}"})
+        images = engine.client.api.images(filters={"label": f"{IMAGE_CLUSTER_LABEL}={cluster}"})
     for image in images:
         try:
             with (
                 contextlib.suppress(docker.errors.NotFound),
-                engine.calling(f"removing image {image.tags or image.id}"),
+                engine.calling(f"removing image {image['RepoTags'] or image['Id']}"),
             ):
-                engine.client.images.remove(str(image.id), force=True)
+                engine.client.images.remove(image["Id"], force=True)
         except ClipperException as error:
             _log.warning("[%s] %s", cluster, error)
 

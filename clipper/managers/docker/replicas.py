@@ -114,8 +114,8 @@ class Replicas:
 def image_id_of(engine: Engine, image: str) -> str | None:
     """Return the id of an image that the engine has; None: it has none of this name."""
     with engine.calling(f"looking for image {image}"):
-        found = engine.client.images.list(filters={"reference": image}) if image else []
-    return str(found[0].id) if found else None
+        found = engine.client.api.images(filters={"reference": image}) if image else []
+    return str(found[0]["Id"]) if found else None
 
 
 def declared(containers: Sequence[Container]) -> dict[Model, list[Container]]:
