@@ -52,7 +52,11 @@ if __name__ == "__main__":
     clipper_conn = ClipperConnection(DockerContainerManager())
     clipper_conn.start_clipper()
     python_deployer.create_endpoint(
-        clipper_conn, "fizz-buzz", "integers", fizz_buzz, num_replicas=2
+        clipper_conn,
+        "fizz-buzz",
+        "integers",
+        fizz_buzz,
+        num_replicas=2,
     )
     print("Prometheus: http://%s" % clipper_conn.cm.get_metric_addr(), flush=True)
     while True:

@@ -8,6 +8,7 @@ import itertools
 import re
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ _EXCERPTS = [(page, *excerpt) for page in _PAGES for excerpt in docs_pages.excer
     ("page", "path", "text"), _EXCERPTS, ids=[f"{page.stem}-{path}" for page, path, _ in _EXCERPTS]
 )
 def test_excerpts_are_as_in_the_file(page: Path, path: str, text: str) -> None:
-    assert f"{text}\n" in (REPOSITORY / path).read_text(encoding="utf-8"), f"{_name(page)}: {path}"
+    source = (REPOSITORY / path).read_text(encoding="utf-8")
+    depths = (textwrap.indent(text, " " * depth) for depth in (0, 4, 8))
+    assert any(f"{indented}\n" in source for indented in depths), f"{_name(page)}: {path}"
 
 
 def test_every_example_is_in_a_tutorial() -> None:
