@@ -1,4 +1,7 @@
-"""Stock images for tests, built once per run by the product's own code, and what that needs."""
+"""Stock images for tests, built once per run by the product's own code, and what that needs.
+
+``python -m tests.stock FAMILY...`` builds them beforehand: tests then find every layer made.
+"""
 
 from __future__ import annotations
 
@@ -163,3 +166,8 @@ class StockImages:
                 yield cls(engine)
         finally:
             engine.client.close()
+
+
+if __name__ == "__main__":
+    with StockImages.opened() as stock:
+        stock.need(*sys.argv[1:])
