@@ -33,11 +33,16 @@ def manager(stock_images: StockImages) -> Iterator[DockerContainerManager]:
 
 def inside(images: StockImages, image: str, *command: str) -> str:
     """Return what a command prints in a container of the image."""
-    output = images.engine.client.containers.run(
-        image, list(command[1:]), entrypoint=command[0], remove=True, network_mode="none",
+    container = images.engine.client.containers.run(
+        image, list(command[1:]), entrypoint=command[0], detach=True, network_mode="none",
         labels={"clipper-test": "build"},
     )  # fmt: skip
-    return bytes(output).decode().strip()
+    try:
+        # Following the log of a container that ends at once may miss what it said.
+        assert container.wait(timeout=60)["StatusCode"] == 0
+        return bytes(container.logs(stdout=True, stderr=False)).decode().strip()
+    finally:
+        container.remove(force=True)
 
 
 def test_image_of_a_model(
