@@ -123,6 +123,21 @@ def builds_find_wheels(client: docker.DockerClient) -> Iterator[None]:
         yield
 
 
+def said_inside(client: docker.DockerClient, image: str, entrypoint: str, *words: str) -> str:
+    """Return what a command prints in a container of the image; it must end with status 0."""
+    container = client.containers.run(
+        image, list(words), entrypoint=entrypoint, detach=True, network_mode="none",
+        labels={TEST_LABEL: "said"},
+    )  # fmt: skip
+    try:
+        # Following the log of a container that ends at once may miss what it said.
+        status = container.wait(timeout=60)["StatusCode"]
+        assert status == 0, container.logs().decode()
+        return bytes(container.logs(stdout=True, stderr=False)).decode().strip()
+    finally:
+        container.remove(force=True)
+
+
 class StockImages:
     """Builds each of Clipper's own images when a test first needs it."""
 

@@ -31,7 +31,7 @@ from clipper.managers.docker.engine import Engine
 from clipper.managers.docker.stock_builds import find_images
 from tests.docker.contexts import context
 from tests.docker.registry import PASSWORD, USER, registry, troubled_registry
-from tests.stock import TEST_LABEL, StockImages
+from tests.stock import TEST_LABEL, StockImages, said_inside
 
 pytestmark = pytest.mark.docker
 
@@ -72,15 +72,7 @@ def _command(*words: str, timeout_s: float = 850.0) -> subprocess.CompletedProce
 
 
 def _inside(engine: Engine, image: str, *arguments: str, entrypoint: str = "python") -> str:
-    output: bytes = engine.client.containers.run(
-        image,
-        list(arguments),
-        entrypoint=entrypoint,
-        remove=True,
-        labels={TEST_LABEL: "images"},
-        network_mode="none",
-    )
-    return output.decode().strip()
+    return said_inside(engine.client, image, entrypoint, *arguments)
 
 
 def _present(engine: Engine) -> dict[str, str]:

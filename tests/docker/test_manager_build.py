@@ -15,7 +15,7 @@ from clipper.errors import ClipperException
 from clipper.managers.docker import DockerContainerManager
 from clipper.managers.docker.build import BuildFailed
 from clipper.managers.stock_images import stock_image
-from tests.stock import StockImages
+from tests.stock import StockImages, said_inside
 
 CLOSURE = stock_image(f"python{sys.version_info.major}{sys.version_info.minor}-closure-container")
 
@@ -33,16 +33,7 @@ def manager(stock_images: StockImages) -> Iterator[DockerContainerManager]:
 
 def inside(images: StockImages, image: str, *command: str) -> str:
     """Return what a command prints in a container of the image."""
-    container = images.engine.client.containers.run(
-        image, list(command[1:]), entrypoint=command[0], detach=True, network_mode="none",
-        labels={"clipper-test": "build"},
-    )  # fmt: skip
-    try:
-        # Following the log of a container that ends at once may miss what it said.
-        assert container.wait(timeout=60)["StatusCode"] == 0
-        return bytes(container.logs(stdout=True, stderr=False)).decode().strip()
-    finally:
-        container.remove(force=True)
+    return said_inside(images.engine.client, image, *command)
 
 
 def test_image_of_a_model(

@@ -14,7 +14,7 @@ from clipper.admin.connection import ClipperConnection
 from clipper.managers.docker.manager import DockerContainerManager
 from clipper.managers.local import LocalContainerManager
 from clipper.managers.stock_images import FAMILIES, SUPPORTED_MINORS, stock_image
-from tests.stock import TEST_LABEL, StockImages
+from tests.stock import StockImages, said_inside
 
 from .test_short import a_name
 
@@ -65,10 +65,8 @@ def test_s21_build_with_packages_docker(
     for minor in minors:
         image = build(connection, f"m{minor}", tmp_path, closure_image(minor))
         model_images.append(image)
-        output = stock_images.engine.client.containers.run(
-            image, ["-c", PACKAGES], entrypoint="python", remove=True, labels={TEST_LABEL: ""}
-        )
-        assert re.fullmatch(r"1\.1(\.\d+)* True\n", output.decode())
+        output = said_inside(stock_images.engine.client, image, "python", "-c", PACKAGES)
+        assert re.fullmatch(r"1\.1(\.\d+)* True", output)
 
 
 @pytest.fixture
