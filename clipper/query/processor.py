@@ -97,6 +97,10 @@ class QueryProcessor:
         self._executor = executor
         self._observer = observer
         self._deadlines = DeadlineLines(clock)
+        self._finish_query = self._finish
+        """The bound method, made once and not for every query."""
+        self._candidates: dict[str, tuple[VersionedModelId, ...]] = {}
+        """What `candidates` found for each application, until routes or links change."""
         self._current: dict[str, str] = {}
         self._served: dict[str, str] = {}
         self._routes: dict[str, VersionedModelId] = {}
@@ -136,6 +140,7 @@ class QueryProcessor:
             if self._fleet.is_ready(model):
                 self._served[name] = version
         self._routes = routes
+        self._candidates.clear()
 
     def candidates(
         self, application: Application, version: str | None
@@ -147,7 +152,11 @@ class QueryProcessor:
         """
         links = application.links
         if version is None:
-            return [self._routes[name] for name in links if name in self._routes]
+            known = self._candidates.get(application.name)
+            if known is None:
+                known = tuple(self._routes[name] for name in links if name in self._routes)
+                self._candidates[application.name] = known
+            return known
         if len(links) > 1:
             raise InvalidRequest(f"Too many models linked to application {application.name}")
         if not links:
@@ -166,14 +175,16 @@ class QueryProcessor:
         arrival_s: float,
     ) -> PredictRequest:
         """Start one query for each input; they may be finished on return."""
-        request = PredictRequest(len(inputs))
+        request = PredictRequest(application, len(inputs))
         models = application.policy.select(application.state, candidates)
+        outcomes = len(models)
         for input_bytes in inputs:
             query = Query(
-                self.ids.next(), application, input_bytes, arrival_s, request, self._finish
+                self.ids.next(), request, input_bytes, arrival_s, outcomes, self._finish_query
             )
             request.queries.append(query)
-            query.expect(len(models))
+            if not outcomes:
+                query.unserved()
             for model in models:
                 self._executor.submit(query, model)
             if not query.done:

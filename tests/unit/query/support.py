@@ -27,11 +27,29 @@ from tests.fakes.virtual_clock import VirtualClock
 
 
 class ModelObserver:
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
     def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
         pass
 
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         pass
+
+    def cache_hit(self) -> None:
+        self._counts["hit"] += 1
+
+    def cache_miss(self) -> None:
+        self._counts["miss"] += 1
+
+    def cache_coalesced(self) -> None:
+        self._counts["coalesced"] += 1
+
+    def cache_bypassed(self) -> None:
+        self._counts["bypassed"] += 1
+
+    def model_error(self) -> None:
+        self._counts["error"] += 1
 
 
 class Observer:
@@ -42,28 +60,13 @@ class Observer:
         self.finished: list[tuple[int, DefaultReason | None, float]] = []
 
     def model(self, model: VersionedModelId) -> ModelObserver:
-        return ModelObserver()
+        return ModelObserver(self.counts)
 
     def model_removed(self, model: VersionedModelId) -> None:
         self.counts["removed"] += 1
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         self.finished.append((query.query_id, query.reason, latency_s))
-
-    def cache_hit(self, model: VersionedModelId) -> None:
-        self.counts["hit"] += 1
-
-    def cache_miss(self, model: VersionedModelId) -> None:
-        self.counts["miss"] += 1
-
-    def cache_coalesced(self, model: VersionedModelId) -> None:
-        self.counts["coalesced"] += 1
-
-    def cache_bypassed(self, model: VersionedModelId) -> None:
-        self.counts["bypassed"] += 1
-
-    def model_error(self, model: VersionedModelId) -> None:
-        self.counts["error"] += 1
 
 
 class Container:
@@ -138,9 +141,7 @@ class Bench:
         self.fleet = Fleet(
             self.clock, DispatchSettings(), self.observer, encode_probe, self._readiness_changed
         )
-        self.executor = TaskExecutor(
-            self.clock, self.cache, self.fleet, self.observer, max_queue_length
-        )
+        self.executor = TaskExecutor(self.clock, self.cache, self.fleet, max_queue_length)
         self.fleet.connect_sink(self.executor)
         self.processor = QueryProcessor(
             self.clock,
