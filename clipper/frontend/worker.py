@@ -37,7 +37,8 @@ from clipper.query.applications import Applications
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.processor import QueryIds, QueryProcessor
-from clipper.replicas.service import RpcServer, RpcSettings
+from clipper.replicas.service import RpcServer
+from clipper.replicas.session import RpcSettings
 from clipper.rpc.channel import host_port
 from clipper.settings import HttpProtocol, HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
@@ -92,6 +93,7 @@ class Worker:
         self.rpc = RpcServer(
             self.registry,
             RpcSettings(worker.rpc_host, worker.rpc_port, worker.token, settings.max_message_bytes),
+            clock,
         )
         self.predictions = Predictions(
             self.processor, clock, settings.http.max_batch_inputs, metrics.http_response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from clipper.batching.ports import BatchResult, DispatchSettings
@@ -72,8 +72,16 @@ class Observer:
 class Container:
     """The far end of one replica's stream."""
 
-    def __init__(self, bench: Bench, replica: Replica, granted: int, hold: bool) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        replica: Replica,
+        sent: deque[pb.FrontendMessage],
+        granted: int,
+        hold: bool,
+    ) -> None:
         self.replica = replica
+        self._sent = sent
         self.batches: list[pb.Batch] = []
         self.others: list[pb.FrontendMessage] = []
         self._bench = bench
@@ -88,9 +96,8 @@ class Container:
 
     def read(self) -> None:
         """Take what the frontend has sent."""
-        while not self.replica.outbox.empty():
-            message = self.replica.outbox.get_nowait()
-            assert message is not None
+        while self._sent:
+            message = self._sent.popleft()
             if message.WhichOneof("message") == "batch":
                 self.batches.append(message.batch)
             else:
@@ -243,14 +250,16 @@ class Bench:
     ) -> Container:
         """Connect a container."""
         self._instances += 1
+        sent: deque[pb.FrontendMessage] = deque()
         replica = Replica(
             VersionedModelId(name, version),
             self._instances - 1,
             f"instance-{self._instances}",
             input_type,
             self.registry,
+            sent.append,
         )
-        return Container(self, replica, granted, hold)
+        return Container(self, replica, sent, granted, hold)
 
     def ask(self, *inputs: bytes, app: str = "app", version: str | None = None) -> PredictRequest:
         """Submit one request and let everything happen that is due now."""
