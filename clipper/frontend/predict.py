@@ -132,10 +132,8 @@ class PredictApp:
         if application is None:
             return unknown_application(name)
         if scope["method"] != "POST":
-            response = error_response(
-                405, "Method not allowed", f"Use POST, not {scope['method']}."
-            )
-            return response._replace(headers=[(b"allow", b"POST")])
+            cause = f"Use POST, not {scope['method']}."
+            return error_response(405, "Method not allowed", cause, [(b"allow", b"POST")])
         try:
             return await handler(application, await self._body(scope, receive))
         except _Refused as refused:

@@ -14,7 +14,7 @@ from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.query import PredictRequest, Query
-from clipper.selection.policy import Combined, Feedback
+from clipper.selection.policy import Feedback
 from clipper.store.base import ConfigSnapshot
 
 
@@ -71,9 +71,9 @@ class QueryIds:
             if self.spare_epoch is not None:
                 self.epoch, self.spare_epoch = self.spare_epoch, None
             self._counter = 0
-        query_id = ((self.epoch & _EPOCHS) << 32) + self._counter
-        self._counter += 1
-        return query_id
+        counter = self._counter
+        self._counter = counter + 1
+        return ((self.epoch & _EPOCHS) << 32) + counter
 
 
 class QueryProcessor:
@@ -222,18 +222,19 @@ class QueryProcessor:
         query.done = True
         application = query.application
         try:
-            combined = application.policy.combine(application.state, query.outputs)
+            output = application.policy.combine(application.state, query.outputs).output
         except Exception as error:
             # It concerns this request alone: the task may have more queries to tell.
             query.request.error = error
-            combined = Combined(None)
-        if combined.output is not None:
-            query.output, query.reason = combined.output, None
+            output = None
+        if output is not None:
+            query.output, query.reason = output, None
         elif query.reason is None:
             query.reason = DefaultReason.LOW_CONFIDENCE
         if query.tasks:
             self._executor.release(query)
             # The deadline lines may hold on to the query for some time.
-            query.tasks, query.input = [], b""
+            query.tasks.clear()
+            query.input = b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
         query.request.finished()

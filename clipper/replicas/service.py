@@ -118,7 +118,7 @@ class RpcServer:
         for connection in self._connections:
             connection.http2.go_away()
         give_up_s = self._clock.now() + grace_s
-        while any(c.http2.streams for c in self._connections) and self._clock.now() < give_up_s:
+        while any(c.http2.streams for c in self._connections) and self._clock.now() < give_up_s:  # noqa: ASYNC110 - streams have no event for their end
             await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
