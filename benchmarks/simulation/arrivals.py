@@ -14,7 +14,9 @@ def poisson(rate: float, start_s: float, end_s: float, seed: int) -> Iterator[fl
         yield at_s
 
 
-def gamma(rate: float, squared_cv: float, start_s: float, end_s: float, seed: int) -> Iterator[float]:
+def gamma(
+    rate: float, squared_cv: float, start_s: float, end_s: float, seed: int
+) -> Iterator[float]:
     """Yield a renewal process with Gamma intervals of mean ``1 / rate``.
 
     ``squared_cv`` is variance over squared mean, as in InferLine: 1 is Poisson, 4 is bursty.
