@@ -103,7 +103,7 @@ def _pack(value: Any, input_type: InputType) -> bytes:
         return kind.pack(value)
     except binascii.Error as error:
         raise JsonFault(f"The input is not base64-encoded: {error}") from error
-    except (OverflowError, UnicodeError, ValueError) as error:
+    except (OverflowError, UnicodeError, ValueError, struct.error) as error:
         raise JsonFault(f"The input cannot be encoded as {input_type}: {error}") from error
 
 
