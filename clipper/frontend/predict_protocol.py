@@ -96,15 +96,15 @@ class PredictProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: mostly one whole request."""
-        if self._busy():
-            self._hold(data)
-            return
         if self._missing_bytes:
             self._pieces.append(data)
             self._missing_bytes -= len(data)
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
+        if self._held or self._busy():
+            self._hold(data)
+            return
         heads = self._door.heads
         while data:
             body_at = data.find(_END_OF_HEAD) + 4
@@ -169,7 +169,9 @@ class PredictProtocol(asyncio.Protocol):
         predictions = self._door.predictions
         if request is not None and predictions is not None:
             self._write(predictions.response(request))
-            self._go_on()
+            if self._held or self._paused_reading:
+                # Not from within whoever finished the request: it may be taking a batch.
+                self._door.clock.call_soon(self._go_on)
 
     def _write(self, response: Response) -> None:
         door = self._door
@@ -193,11 +195,13 @@ class PredictProtocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Take up what was held back."""
+        if self._busy() or self._transport.is_closing():
+            return
+        held, self._held = self._held, b""
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()
-        if self._held and not self._busy() and not self._transport.is_closing():
-            held, self._held = self._held, b""
+        if held:
             self.data_received(held)
 
     def _hold(self, data: bytes) -> None:
@@ -228,6 +232,8 @@ class PredictProtocol(asyncio.Protocol):
         fallback: Any = self._door.fallback(**self._arguments)
         self._transport.set_protocol(fallback)
         fallback.connection_made(self._transport)
+        if self._paused_writing:
+            fallback.pause_writing()
         fallback.data_received(data)
         if self._closing:
             fallback.shutdown()
