@@ -125,12 +125,15 @@ class RpcServer:
         for connection in self._connections:
             connection.http2.go_away()
         give_up_s = self._clock.now() + grace_s
-        while any(c.http2.streams for c in self._connections) and self._clock.now() < give_up_s:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - once in a worker's life
+        while self._in_use() and self._clock.now() < give_up_s:  # noqa: ASYNC110 - once in a life
+            await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
         if self._look is not None:
             self._look.cancel()
+
+    def _in_use(self) -> bool:
+        return any(connection.http2.streams for connection in self._connections)
 
     def _connect(self) -> _ContainerConnection:
         return _ContainerConnection(self._connections, self._accept, self._clock)
