@@ -112,11 +112,12 @@ class Client:
     def feed(self, *parts: bytes) -> None:
         self.connection.feed(b"".join(parts))
 
-    def head(self, number: int = 1, flags: int = wire.END_HEADERS, **changes: bytes) -> bytes:
-        """The frame that begins a call; ``changes`` replace headers (``content_type=...``)."""
-        return frame(wire.HEADERS, flags, number, self.block(**changes))
+    def head(self, number: int = 1, flags: int = wire.END_HEADERS) -> bytes:
+        """The frame that begins a call."""
+        return frame(wire.HEADERS, flags, number, self.block())
 
     def block(self, **changes: bytes) -> bytes:
+        """The headers of a call; ``changes`` replace some (``content_type=...``)."""
         names = {name.replace("_", "-").encode(): value for name, value in changes.items()}
         headers = [(k, names.get(k.lstrip(b":"), v)) for k, v in HEADERS]
         return bytes(self._encoder.encode(headers))

@@ -147,7 +147,8 @@ def test_a_call_is_accepted_and_carries_messages() -> None:
 )
 def test_what_is_not_served_is_unimplemented(changes: dict[str, bytes]) -> None:
     client = Client()
-    client.feed(client.head(**changes), data_frame(1, message(b"ignored"), wire.END_STREAM))
+    head_frame = frame(wire.HEADERS, wire.END_HEADERS, 1, client.block(**changes))
+    client.feed(head_frame, data_frame(1, message(b"ignored"), wire.END_STREAM))
 
     head, trailers, ended = client.frames()
     assert client.headers(head.payload)[b":status"] == b"200"
@@ -163,7 +164,8 @@ def test_what_is_not_served_is_unimplemented(changes: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("content_type", [b"application/grpc+proto", b"application/grpc;a=b"])
 def test_all_forms_of_the_content_type_are_taken(content_type: bytes) -> None:
     client = Client()
-    client.feed(client.head(content_type=content_type))
+    block = client.block(content_type=content_type)
+    client.feed(frame(wire.HEADERS, wire.END_HEADERS, 1, block))
 
     assert 1 in client.handlers
 
