@@ -91,7 +91,7 @@ class PredictProtocol(asyncio.Protocol):
         self._idle_timer = clock.call_later(self._door.keep_alive_s, self._check_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; what is in flight is computed for the cache alone."""
+        """The connection is gone; what is in flight ends as usual, and is then not written."""
         self._detach()
 
     def data_received(self, data: bytes) -> None:
@@ -253,7 +253,6 @@ class PredictProtocol(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._cancel_send_timer()
-        self._request = None
 
     def _cancel_send_timer(self) -> None:
         if self._send_timer is not None:

@@ -380,12 +380,15 @@ async def test_a_client_that_went_away_is_not_answered_but_its_output_is_kept() 
     connection, container = open_connection()
     connection.send(post("x") + post("y"))
     settle(connection)
+    request = connection.protocol._request
+    assert request is not None
     connection.transport.close()
     connection.protocol.connection_lost(None)
     container.answer()
     settle(connection)
 
     assert connection.transport.written == b""
+    assert request.queries == [], "left to the garbage collector"
     assert container.inputs == [[b"x"]], "the request behind it has nobody to answer"
     other = Connection(connection.frontend)
     other.send(post("x"))
