@@ -91,20 +91,20 @@ class PredictProtocol(asyncio.Protocol):
         self._idle_timer = clock.call_later(self._door.keep_alive_s, self._check_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; what is in flight is computed for the cache alone."""
+        """The connection is gone; what is in flight ends as usual, and is then not written."""
         self._detach()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: mostly one whole request."""
-        if self._busy():
-            self._hold(data)
-            return
         if self._missing_bytes:
             self._pieces.append(data)
             self._missing_bytes -= len(data)
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
+        if self._held or self._busy():
+            self._hold(data)
+            return
         heads = self._door.heads
         while data:
             body_at = data.find(_END_OF_HEAD) + 4
@@ -169,7 +169,9 @@ class PredictProtocol(asyncio.Protocol):
         predictions = self._door.predictions
         if request is not None and predictions is not None:
             self._write(predictions.response(request))
-            self._go_on()
+            if self._held or self._paused_reading:
+                # Not from within whoever finished the request: it may be taking a batch.
+                self._door.clock.call_soon(self._go_on)
 
     def _write(self, response: Response) -> None:
         door = self._door
@@ -193,11 +195,13 @@ class PredictProtocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Take up what was held back."""
+        if self._busy() or self._transport.is_closing():
+            return
+        held, self._held = self._held, b""
         if self._paused_reading:
             self._paused_reading = False
             self._transport.resume_reading()
-        if self._held and not self._busy() and not self._transport.is_closing():
-            held, self._held = self._held, b""
+        if held:
             self.data_received(held)
 
     def _hold(self, data: bytes) -> None:
@@ -228,6 +232,8 @@ class PredictProtocol(asyncio.Protocol):
         fallback: Any = self._door.fallback(**self._arguments)
         self._transport.set_protocol(fallback)
         fallback.connection_made(self._transport)
+        if self._paused_writing:
+            fallback.pause_writing()
         fallback.data_received(data)
         if self._closing:
             fallback.shutdown()
@@ -247,7 +253,6 @@ class PredictProtocol(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._cancel_send_timer()
-        self._request = None
 
     def _cancel_send_timer(self) -> None:
         if self._send_timer is not None:

@@ -73,7 +73,11 @@ class Predictions:
         application = request.application
         if request.error is not None:
             return self._failed(application, request.error)
-        response = predict_response(request.queries, application.record.on_default)
+        try:
+            response = predict_response(request.queries, application.record.on_default)
+        except Exception:
+            # Whoever finished the request has others to tell.
+            return self._failed(application)
         # Queries and request refer to each other; the garbage collector should not have to know.
         request.queries.clear()
         return response

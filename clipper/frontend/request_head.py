@@ -18,6 +18,8 @@ from clipper.frontend.predictions import split_path
 _MOST_HEADS = 2048
 _LONGEST_HEAD_BYTES = 4096
 """A longer head is parsed each time: strangers must not fill the memory with theirs."""
+_SIZE_DIGITS = 15
+"""A Content-Length of more digits is too large, or written in a strange way."""
 _UNUSUAL = frozenset(
     (b"transfer-encoding", b"expect", b"upgrade", b"content-encoding", b"http2-settings")
 )
@@ -64,7 +66,8 @@ def read_head(head: bytes) -> PredictHead | None:
     parser = httptools.HttpRequestParser(reader)
     try:
         parser.feed_data(head)
-        path = httptools.parse_url(reader.url).path.decode("ascii") if reader.complete else ""
+        path = httptools.parse_url(reader.url).path if reader.complete else None
+        text = (path or b"").decode("ascii")
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
         return None
     plain = (
@@ -74,10 +77,11 @@ def read_head(head: bytes) -> PredictHead | None:
         and parser.get_http_version() == "1.1"
         and len(reader.lengths) == 1
         and reader.lengths[0].isdigit()
+        and len(reader.lengths[0]) <= _SIZE_DIGITS
     )
     if not plain:
         return None
-    name, verb = split_path(urllib.parse.unquote(path) if "%" in path else path)
+    name, verb = split_path(urllib.parse.unquote(text) if "%" in text else text)
     if verb != "predict" or not name:
         return None
     return PredictHead(name, int(reader.lengths[0]))

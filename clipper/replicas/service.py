@@ -21,6 +21,10 @@ _LOOK_S = 0.25
 _STALL_S = 0.25
 """When a look comes later than this, the worker itself was away: nobody is judged by it."""
 
+_MOST_UNSENT_BYTES = 256 << 20
+"""A client that asks for answers, such as pings, and reads none is given up here. Flow control
+keeps what waits of an honest one far below."""
+
 
 class _ContainerConnection(asyncio.Protocol):
     """One container's TCP connection."""
@@ -54,6 +58,9 @@ class _ContainerConnection(asyncio.Protocol):
         except Http2Error as error:
             log.warning("%s does not speak the protocol: %s", self.http2.peer, error)
             self._transport.close()
+        if self._transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            log.warning("%s does not read what it is sent", self.http2.peer)
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -118,12 +125,15 @@ class RpcServer:
         for connection in self._connections:
             connection.http2.go_away()
         give_up_s = self._clock.now() + grace_s
-        while any(c.http2.streams for c in self._connections) and self._clock.now() < give_up_s:  # noqa: ASYNC110 - streams have no event for their end
+        while self._in_use() and self._clock.now() < give_up_s:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
         if self._look is not None:
             self._look.cancel()
+
+    def _in_use(self) -> bool:
+        return any(connection.http2.streams for connection in self._connections)
 
     def _connect(self) -> _ContainerConnection:
         return _ContainerConnection(self._connections, self._accept, self._clock)

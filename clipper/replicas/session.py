@@ -159,9 +159,17 @@ class ContainerSession:
     async def _admit(
         self, model: VersionedModelId, input_type: InputType, instance_id: str
     ) -> None:
-        number = await self._registry.replica_number(model, instance_id)
-        if self._ended:
-            return
+        try:
+            number = await self._registry.replica_number(model, instance_id)
+            if not self._ended:
+                self._join(model, input_type, instance_id, number)
+        except Exception as error:
+            log.exception("a container from %s cannot be admitted", self._stream.peer)
+            self._end(f"it cannot be admitted: {error}")
+
+    def _join(
+        self, model: VersionedModelId, input_type: InputType, instance_id: str, number: int
+    ) -> None:
         self._patience.cancel()
         replica = Replica(model, number, instance_id, input_type, self._registry, self._send)
         self.max_message_bytes = self._settings.max_message_bytes

@@ -107,7 +107,7 @@ class Http2Connection:
         self.peer = peer
         self.streams: dict[int, GrpcStream] = {}
         self.ended = False
-        """After a fault or a GOAWAY that was answered; nothing is read any more."""
+        """After a fault or the connection's end; nothing is read any more."""
         self._write = write
         self._accept = accept
         self._rest = b""
@@ -248,8 +248,6 @@ class Http2Connection:
             if self._block is None:
                 raise Http2Error(wire.PROTOCOL_ERROR, "a continuation of nothing")
             self._block += payload
-            if len(self._block) > _MOST_HEADER_BYTES:
-                raise Http2Error(wire.ENHANCE_YOUR_CALM, "headers are too large")
             self._end_block(flags)
         elif kind == wire.RST_STREAM:
             stream = self.streams.pop(number, None)
@@ -331,13 +329,17 @@ class Http2Connection:
             handler.lost(text)
 
     def _end_block(self, flags: int) -> None:
-        if not flags & wire.END_HEADERS or self._block is None:
+        block = self._block or b""
+        if len(block) > _MOST_HEADER_BYTES:
+            raise Http2Error(wire.ENHANCE_YOUR_CALM, "headers are too large")
+        if not flags & wire.END_HEADERS:
             return
-        block, self._block = self._block, None
+        self._block = None
         try:
             headers = dict(self._decoder.decode(block, raw=True))
         except hpack.HPACKError as error:
-            raise Http2Error(wire.PROTOCOL_ERROR, f"headers cannot be decoded: {error}") from error
+            # Its text may hold the whole block, which belongs neither in a log nor in a GOAWAY.
+            raise Http2Error(wire.COMPRESSION_ERROR, "headers cannot be decoded") from error
         number = self._block_stream
         stream = self.streams.get(number)
         if stream is not None:
