@@ -52,11 +52,7 @@ def _slowdown(name: str, policy: BatchSizePolicy) -> Row:
     rate_before = _rate(before)
     violations = [seconds > SLO_S * 1.001 for _, _, seconds in slow]
     regained = next(
-        (
-            n
-            for n in range(len(after) - 10)
-            if _rate(after[n : n + 10]) >= 0.9 * rate_before
-        ),
+        (n for n in range(len(after) - 10) if _rate(after[n : n + 10]) >= 0.9 * rate_before),
         len(after),
     )
     return {
