@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.recorder import percentile
 from benchmarks.simulation.clock import EventClock
+from benchmarks.simulation.reference import FifoQueue, LazyDispatcher
 from benchmarks.simulation.replica import SimulatedReplica
 from clipper.batching.dispatcher import Dispatcher
 from clipper.batching.lane import DispatcherLane
@@ -20,7 +21,7 @@ from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason, VersionedModelId
 
 _MODEL = VersionedModelId("simulated", "1")
-_NEVER_S = 1e6
+NEVER_S = 1e6
 """Deadlines so far away that they decide nothing."""
 
 
@@ -89,7 +90,7 @@ class Outcome:
 class _Sink:
     """Settles tasks as the executor does."""
 
-    def __init__(self, queue: Callable[[], ModelQueue]) -> None:
+    def __init__(self, queue: Callable[[], ModelQueue | FifoQueue]) -> None:
         self._queue = queue
 
     def completed(self, task: PredictTask, text: bytes) -> None:
@@ -141,17 +142,25 @@ class PolicyLog(BatchSizePolicy):
 class Bench:
     """One model version and its replicas, as a frontend worker joins them."""
 
-    def __init__(self, slo_s: float, settings: DispatchSettings | None = None) -> None:
+    def __init__(
+        self, slo_s: float, settings: DispatchSettings | None = None, fifo: bool = False
+    ) -> None:
+        """``fifo``: not our queue and dispatcher but those of `reference`."""
         self.clock = EventClock()
         self.record = Record(self.clock)
         self.slo_s = slo_s
-        self.queue = ModelQueue(lambda task: self.sink.failed(task, DefaultReason.SLO, ""))
+        self.queue: ModelQueue | FifoQueue = (
+            FifoQueue()
+            if fifo
+            else ModelQueue(lambda task: self.sink.failed(task, DefaultReason.SLO, ""))
+        )
         self.sink = _Sink(lambda: self.queue)
         self.lane = DispatcherLane(
             self.clock, settings or DispatchSettings(), self.sink, _Unobserved(), generation=1
         )
         self.lane.set_slo(slo_s)
         self.replicas: list[SimulatedReplica] = []
+        self.logs: list[PolicyLog] = []
         self._lines: dict[float, deque[Client]] = {}
 
     def replica(
@@ -164,10 +173,15 @@ class Bench:
         """Add a replica; return the log of its policy."""
         log = PolicyLog(policy, self.clock)
         replica = SimulatedReplica(self.clock, seconds, depth, transfer_s)
-        dispatcher = Dispatcher(replica, self.queue, log, self.lane)
+        dispatcher = (
+            LazyDispatcher(replica, self.queue, log, self.lane)
+            if isinstance(self.queue, FifoQueue)
+            else Dispatcher(replica, self.queue, log, self.lane)
+        )
         replica.taker = dispatcher
         self.replicas.append(replica)
         self.lane.dispatchers.append(dispatcher)
+        self.logs.append(log)
         return log
 
     def query(self, slo_s: float) -> None:
@@ -200,10 +214,10 @@ class Bench:
         """Keep the queue so full that every batch can be; nothing has a deadline."""
 
         def refill() -> None:
-            want = 2 * max(dispatcher.policy.cap for dispatcher in self._dispatchers()) + 8
+            want = 2 * max(log.cap for log in self.logs) + 8
             now_s = self.clock.now()
             for _ in range(want - len(self.queue)):
-                client = Client(now_s, now_s + _NEVER_S, self.record)
+                client = Client(now_s, now_s + NEVER_S, self.record)
                 self.queue.put(PredictTask(_MODEL, b"x", None, client), now_s)
             self.lane.wake()
 
@@ -233,9 +247,6 @@ class Bench:
             mean_batch=sum(size for _, size, _ in computed) / max(1, len(computed)),
             busy=sum(seconds for _, _, seconds in computed) / span_s / len(self.replicas),
         )
-
-    def _dispatchers(self) -> list[Dispatcher]:
-        return [each for each in self.lane.dispatchers if isinstance(each, Dispatcher)]
 
     def _expire(self, line: deque[Client]) -> None:
         now_s = self.clock.now()

@@ -4,7 +4,7 @@ Against the original:
 
 * The cap grows only when the batch was full, so light load neither raises nor collapses it.
 * Far below the objective it grows in proportion, at most twofold: a batch with a fixed cost takes
-  less than twice as long when it is twice as large, so this cannot overshoot, and the ramp takes
+  less than twice as long when it is twice as large, so this hardly overshoots, and the ramp takes
   some ten batches instead of hundreds. Near the objective it grows by 2, as in the paper, but
   below 20 by 1: a step is no larger than what one cut takes back.
 * The dead band is 5 % of the time, not 10 %: where the fixed cost is 40 % of the objective, 10 %
@@ -22,6 +22,8 @@ INCREASE = 2
 BACKOFF = 0.9
 DEAD_BAND = 0.05
 MOST_GROWTH = 2.0
+LEAST_SHARE = 0.4
+"""Growth relies on a fixed cost only so far: it is an estimate."""
 WORTH_CUTTING = 0.2
 """Share of a batch's time that must depend on its size for a cut: 10 % then save 2 % of it."""
 _ROUNDING = 1e-9
@@ -35,6 +37,9 @@ class AimdPolicy(BatchSizePolicy):
         self._cap = start
         self._max_size = max_size
         self._latency = LatencyModel()
+        self._late_run: LatencyModel | None = None
+        """Of the late batches since the last one in time: what was before may have been another
+        model, as it were, and would show late small batches beside early large ones."""
 
     @property
     def cap(self) -> int:
@@ -46,14 +51,25 @@ class AimdPolicy(BatchSizePolicy):
         self._latency.observe(batch.size, batch.latency_s)
         if batch.latency_s > batch.objective_s * (1 + _ROUNDING):
             self._late(batch)
-        elif batch.full:
+            return
+        self._late_run = None
+        if batch.full:
             target_s = batch.objective_s * (1 - DEAD_BAND)
             if batch.latency_s < target_s:
-                factor = target_s / batch.latency_s if batch.latency_s > 0 else MOST_GROWTH
-                self._grow(batch.size, factor)
+                self._grow(batch.size, self._factor(batch.size, target_s, batch.latency_s))
+
+    def _factor(self, size: int, target_s: float, latency_s: float) -> float:
+        """Return how much larger a batch may be that still takes no longer than ``target_s``."""
+        if latency_s <= 0:
+            return MOST_GROWTH
+        share = self._latency.size_share(size)
+        return 1 + (target_s / latency_s - 1) / (1.0 if share is None else max(LEAST_SHARE, share))
 
     def _late(self, batch: BatchObservation) -> None:
-        share = self._latency.size_share(batch.size)
+        if self._late_run is None:
+            self._late_run = LatencyModel()
+        self._late_run.observe(batch.size, batch.latency_s)
+        share = self._late_run.size_share(batch.size)
         if share is None:
             # Batches of one size do not tell. Much smaller ones than the cap say nothing about it;
             # at 1 there is nothing to lose, and 2 will show whether larger ones are slower.

@@ -214,7 +214,7 @@ class Dispatcher:
     def _send_next(self) -> None:
         now_s = self._clock.now()
         start_s = self._start_s(now_s)
-        tasks = self._take(now_s, start_s)
+        tasks, full = self._take(now_s, start_s)
         if not tasks:
             return
         queue = self._queue
@@ -234,7 +234,7 @@ class Dispatcher:
             demand,
         )
         held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead.seconds
-        batch = _Outstanding(tasks, now_s, due_s, len(tasks) >= cap, held)
+        batch = _Outstanding(tasks, now_s, due_s, full, held)
         self._outstanding[batch_id] = batch
         self._alone += batch.alone
         self._watch(batch, due_s - now_s)
@@ -258,18 +258,21 @@ class Dispatcher:
         """Return when a batch that begins then is answered: our own lag comes on top of it."""
         return start_s + self.latency.predict_s(size) + self._lane.lag_s
 
-    def _take(self, now_s: float, start_s: float) -> list[PredictTask]:
+    def _take(self, now_s: float, start_s: float) -> tuple[list[PredictTask], bool]:
         """Pop a batch; give up on queries that no replica could answer in time.
 
         The head decides for all, since what lies behind it has more time. It is given up when it
-        cannot wait for as large a batch as is planned: a smaller one, for its sake, would be less
-        efficient, and under overload there would be no end of that. Where another replica could
-        still answer, it stays in the queue.
+        cannot wait for as large a batch as is planned, unless one hardly less efficient suits it:
+        smaller ones, for its sake, would cost others their answers, and under overload there
+        would be no end of that. Where another replica could still answer, it stays in the queue.
 
         When nothing fits, an idle replica takes the head whatever the prediction says: a
         pessimistic model of the latency would otherwise lock the replica out for ever (design
         decision 6). Where another could answer that task, it gets it too, so that the trial costs
         nobody a default.
+
+        Returns:
+            The batch, and whether the queue held as many as the policy allowed.
         """
         queue = self._queue
         cap = self.policy.cap
@@ -279,10 +282,17 @@ class Dispatcher:
         left: list[PredictTask] = []
         probe: PredictTask | None = None
         tasks: list[PredictTask] = []
+        full = False
         while (task := queue.pop()) is not None:
             size = 1 if task.runs_alone else min(cap, len(queue) + 1)
             finish_s = self._answered_s(start_s, size)
+            full = size >= cap
             if task.deadline_s >= finish_s:
+                tasks.append(task)
+                break
+            suited = self.latency.suited(size, finish_s - task.deadline_s)
+            if suited:
+                size = suited
                 tasks.append(task)
                 break
             if task.deadline_s >= elsewhere_s:
@@ -301,11 +311,13 @@ class Dispatcher:
             if probe is not None and probe not in left and self._keep(probe, start_s):
                 left.append(probe)
             self._fill(tasks, size, now_s)
+            full = full and len(tasks) >= size
         elif probe is not None:
             tasks.append(probe)
+            full = cap == 1
         for task in left:
             queue.put(task, now_s)
-        return tasks
+        return tasks, full
 
     def _fill(self, tasks: list[PredictTask], size: int, now_s: float) -> None:
         """Add to the first task what follows it in the queue, as far as it fits in one message."""

@@ -7,12 +7,15 @@ five, so that a model that slows down or recovers is followed within three. Pure
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 FORGETTING = 0.95
 LEVEL_WINDOW = 5
 TRANSFER_WINDOW = 32
 MIN_SAMPLES = 3
+EFFICIENT = 0.97
+"""What a smaller batch for the sake of one query may cost in throughput."""
 SPREAD_OF_SIZES = 0.03
 """Sizes that differ less, relative to their mean, do not show what depends on the size."""
 
@@ -70,6 +73,19 @@ class LatencyModel:
     def predict_s(self, size: int) -> float:
         """Return the expected latency; 0 while nothing is known, which rules nothing out."""
         return self._offset_s + self._slope_s * size
+
+    def suited(self, size: int, over_s: float) -> int:
+        """Return the largest batch that takes ``over_s`` less than one of ``size``.
+
+        0 when that would be too small to have `EFFICIENT` of its throughput.
+        """
+        if self._slope_s <= 0.0:
+            return 0
+        smaller = size - math.ceil(over_s / self._slope_s)
+        if smaller < 1:
+            return 0
+        rate = smaller / self.predict_s(smaller)
+        return smaller if rate * self.predict_s(size) >= EFFICIENT * size else 0
 
     def size_share(self, size: int) -> float | None:
         """Return which share of a batch's time depends on its size; None when that is unknown."""
