@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import models, report
 from benchmarks.bars import verdicts
 from benchmarks.lines import KINDS, PROTOCOL_SUFFIX, Line, started
 from benchmarks.processes import HOST, LoadGenerator, cpu_seconds, load_generator
+from benchmarks.publishing import new_console
 from benchmarks.recorder import RESULTS, Summary, machine, median_of, write_csv, write_json
 from benchmarks.spec import LoadSpec
 from benchmarks.verdict import print_verdicts
@@ -183,9 +183,7 @@ def _counts(text: str) -> list[int]:
 def main() -> None:
     """Run the ladder, print it, and save every figure."""
     options = arguments()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
+    console = new_console()
     counts, rounds, names = options.concurrency, options.rounds, options.lines
     total = (rounds * len(counts) + 1) * len(names)
     with started(names) as lines, load_generator() as generator, Progress(console=console) as bar:

@@ -32,6 +32,14 @@ class Result:
     """What a reader must know to judge the figures."""
 
 
+def new_console() -> Console:
+    """Return a console for people, wide enough for the tables where there is no terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
+    return console
+
+
 def panels(count: int) -> tuple[Figure, list[Axes]]:
     """Return an empty figure with so many plots side by side."""
     figure = Figure(figsize=(_PANEL_INCHES[0] * count, _PANEL_INCHES[1]), layout="constrained")
@@ -57,6 +65,7 @@ def publish(console: Console, output: Path, result: Result) -> None:
     if result.figure is not None:
         result.figure.suptitle(result.title)
         result.figure.savefig(output / f"{result.name}.png", dpi=110)
-    print_verdicts(console, result.verdicts, f"{result.name}: {result.title}")
+    if result.verdicts:
+        print_verdicts(console, result.verdicts, f"{result.name}: {result.title}")
     for note in result.notes:
         console.print(f"  {note}", soft_wrap=True)

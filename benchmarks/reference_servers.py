@@ -41,14 +41,14 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
 
 async def empty_app(scope: Any, receive: Any, send: Any) -> None:
     """Decode the body as Clipper does, then answer a constant."""
     message = await receive()
     _decode(message["body"])
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
 

@@ -21,11 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import HOST, LoadGenerator, environment, load_generator, rss_bytes, stop
-from benchmarks.publishing import Result, panels, publish
+from benchmarks.publishing import Result, new_console, panels, publish
 from benchmarks.recorder import RESULTS
 from benchmarks.verdict import Verdict, at_most
 
@@ -173,7 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("clipper").setLevel(logging.WARNING)
     result = measure(options.apps, options.models, options.replicas)
-    publish(Console(highlight=False), options.output, result)
+    publish(new_console(), options.output, result)
 
 
 if __name__ == "__main__":

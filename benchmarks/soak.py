@@ -20,11 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import LoadGenerator, load_generator, rss_bytes
-from benchmarks.publishing import Result, panels, publish
+from benchmarks.publishing import Result, new_console, panels, publish
 from benchmarks.recorder import RESULTS, Summary
 from benchmarks.verdict import Verdict, at_least, at_most, between
 
@@ -178,7 +176,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     logging.getLogger("clipper").setLevel(logging.WARNING)
-    publish(Console(highlight=False), options.output, measure(options.minutes, options.load))
+    publish(new_console(), options.output, measure(options.minutes, options.load))
 
 
 if __name__ == "__main__":

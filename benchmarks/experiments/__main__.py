@@ -10,9 +10,7 @@ import importlib
 import time
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.publishing import publish
+from benchmarks.publishing import new_console, publish
 from benchmarks.recorder import RESULTS
 
 EXPERIMENTS = {
@@ -31,9 +29,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(EXPERIMENTS), help="with commas between")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
+    console = new_console()
     for name in options.only.split(","):
         if name not in EXPERIMENTS:
             parser.error(f"there is no experiment {name!r}: {', '.join(EXPERIMENTS)}")
