@@ -192,8 +192,12 @@ async def _constant_app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
-async def http_stages(size: int, seconds: float) -> Times:
-    """Time the HTTP server around an empty ASGI callable, and its parser by itself."""
+async def http_stages(batch: int, size: int, seconds: float) -> Times:
+    """Time the HTTP server around an empty ASGI callable, and its parser by itself.
+
+    Args:
+        batch: connections on which a request comes in the same iteration of the event loop.
+    """
     times: Times = {}
     config = uvicorn.Config(
         _constant_app,
@@ -208,21 +212,27 @@ async def http_stages(size: int, seconds: float) -> Times:
         proxy_headers=False,
     )
     config.load()
-    protocol = config.http_protocol_class(  # type: ignore[call-arg]
-        config=config, server_state=ServerState(), app_state={}
-    )
-    protocol.connection_made(cast(asyncio.Transport, _Sink()))
+    protocols: list[Any] = [
+        config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=ServerState(), app_state={}
+        )
+        for _ in range(batch)
+    ]
+    for protocol in protocols:
+        protocol.connection_made(_Sink())
     request = RequestTemplate("h", "/a/predict", models.values(size)).same
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
-        watch = _Stopwatch(times, 1)
-        protocol.data_received(request)
+        watch = _Stopwatch(times, batch)
+        for protocol in protocols:
+            protocol.data_received(request)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         watch.mark("HTTP server with its ASGI cycle")
-        parsed = _Parsed()
+        parsers = [httptools.HttpRequestParser(_Parsed()) for _ in range(batch)]
         watch.restart()
-        httptools.HttpRequestParser(parsed).feed_data(request)
+        for parser in parsers:
+            parser.feed_data(request)
         watch.mark("of which HTTP parse (httptools)")
     return times
 
@@ -252,8 +262,14 @@ def cache_stages(size: int, seconds: float) -> Times:
 
 def measure(size: int, seconds: float) -> Result:
     """Measure all stages with inputs of ``size`` numbers."""
-    columns = {batch: uvloop.run(predict_stages(batch, size, seconds)) for batch in BATCHES}
-    single = {**uvloop.run(http_stages(size, seconds)), **cache_stages(size, seconds)}
+    columns = {
+        batch: {
+            **uvloop.run(http_stages(batch, size, seconds / 2)),
+            **uvloop.run(predict_stages(batch, size, seconds)),
+        }
+        for batch in BATCHES
+    }
+    single = cache_stages(size, seconds / 2)
     rows = [
         {"stage": stage, "batch": batch, "micros_per_query": statistics.median(times)}
         for batch, stages in [*columns.items(), (None, single)]
