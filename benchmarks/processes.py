@@ -59,10 +59,10 @@ def load_generator() -> Iterator[LoadGenerator]:
 
 
 @contextlib.contextmanager
-def reference_server(kind: str) -> Iterator[tuple[int, int]]:
-    """Run ``bare`` or ``asgi`` for the block; yields its port and process number."""
+def python_server(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
+    """Run ``python -m module PORT arguments`` for the block; yields its port and process number."""
     port = free_port(HOST)
-    command = [sys.executable, "-m", "benchmarks.reference_servers", kind, str(port)]
+    command = [sys.executable, "-m", module, str(port), *arguments]
     process = subprocess.Popen(command, env=environment())
     try:
         _wait_for_port(port, process)
