@@ -22,10 +22,9 @@ from benchmarks import models, report
 from benchmarks.bars import verdicts
 from benchmarks.lines import KINDS, PROTOCOL_SUFFIX, Line, started
 from benchmarks.processes import HOST, LoadGenerator, cpu_seconds, load_generator
-from benchmarks.publishing import new_console
 from benchmarks.recorder import RESULTS, Summary, machine, median_of, write_csv, write_json
 from benchmarks.spec import LoadSpec
-from benchmarks.verdict import print_verdicts
+from benchmarks.verdict import new_console, print_verdicts
 
 CONCURRENCIES = (1, 8, 32, 128)
 OPEN_LOOP_CONNECTIONS = 256

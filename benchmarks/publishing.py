@@ -32,14 +32,6 @@ class Result:
     """What a reader must know to judge the figures."""
 
 
-def new_console() -> Console:
-    """Return a console for people, wide enough for the tables where there is no terminal."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
-    return console
-
-
 def panels(count: int) -> tuple[Figure, list[Axes]]:
     """Return an empty figure with so many plots side by side."""
     figure = Figure(figsize=(_PANEL_INCHES[0] * count, _PANEL_INCHES[1]), layout="constrained")

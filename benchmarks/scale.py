@@ -23,9 +23,9 @@ from typing import Any
 
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import HOST, LoadGenerator, environment, load_generator, rss_bytes, stop
-from benchmarks.publishing import Result, new_console, panels, publish
+from benchmarks.publishing import Result, panels, publish
 from benchmarks.recorder import RESULTS
-from benchmarks.verdict import Verdict, at_most
+from benchmarks.verdict import Verdict, at_most, new_console
 
 ROUNDS = 7
 DURATION_S = 1.0

@@ -22,9 +22,9 @@ from typing import Any
 
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import LoadGenerator, load_generator, rss_bytes
-from benchmarks.publishing import Result, new_console, panels, publish
+from benchmarks.publishing import Result, panels, publish
 from benchmarks.recorder import RESULTS, Summary
-from benchmarks.verdict import Verdict, at_least, at_most, between
+from benchmarks.verdict import Verdict, at_least, at_most, between, new_console
 
 SLO_S = 0.1
 SAMPLE_S = 10.0

@@ -26,9 +26,10 @@ from rich.table import Table
 from uvicorn.server import ServerState
 
 from benchmarks import models
-from benchmarks.publishing import Result, new_console, panels, publish
+from benchmarks.publishing import Result, panels, publish
 from benchmarks.recorder import RESULTS
 from benchmarks.reference_servers import BODY, HEADERS
+from benchmarks.verdict import new_console
 from benchmarks.wire import RequestTemplate
 from clipper.cache.prediction_cache import CacheKey, PredictionCache
 from clipper.container.replies import build_reply

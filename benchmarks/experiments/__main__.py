@@ -10,8 +10,9 @@ import importlib
 import time
 from pathlib import Path
 
-from benchmarks.publishing import new_console, publish
+from benchmarks.publishing import publish
 from benchmarks.recorder import RESULTS
+from benchmarks.verdict import new_console
 
 EXPERIMENTS = {
     "e01": "latency_profiles",
