@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
-  proto wheel venv clean
+  bench-all proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,9 +44,11 @@ venv: $(VENV)/.dev ## make the development environment only
 demo: $(VENV)/.run ## start a cluster, deploy two versions of a digits classifier, query them
 	@$(BIN)/python examples/digits_demo.py
 
-bench: $(VENV)/.bench ## print the benchmark ladder, and what three workers make of one replica
+bench: $(VENV)/.bench ## print the benchmark ladder: five minutes
 	@$(BIN)/python -m benchmarks.ladder
-	@$(BIN)/python -m benchmarks.shared_replica
+
+bench-all: $(VENV)/.bench ## every benchmark and experiment, the soak last: about an hour
+	@$(BIN)/python -m benchmarks.everything
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
 	@$(BIN)/clipper images build
