@@ -1,0 +1,94 @@
+"""What the harness has to know of a server in order to measure it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.workload import largest_batch
+
+SETTINGS_VARIABLE = "PEERS_SETTINGS"
+"""Environment variable that carries a rival's settings to its app, in JSON."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launch:
+    """One start of a server."""
+
+    port: int
+    workload: str
+    objective_s: float
+    """Seconds within which clients want their answers."""
+    workdir: Path
+    """An empty directory for whatever files the server needs."""
+    python: Path
+    """The interpreter of the server's own environment; its tools are beside it."""
+
+    def tool(self, name: str) -> str:
+        """Return the path of a command of that environment."""
+        return str(self.python.parent / name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP POST."""
+
+    path: str
+    body: str
+    content_type: str = "application/json"
+
+
+def _nothing_set(launch: Launch) -> dict[str, str]:
+    return {}
+
+
+def _nothing_missing() -> str:
+    return ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rival:
+    """One server, in its recommended production setting."""
+
+    name: str
+    settings: Callable[[str, float], dict[str, Any]]
+    """Workload and objective in seconds to the settings; equal settings need no new start."""
+    command: Callable[[Launch, dict[str, Any]], list[str]]
+    """Writes what files it needs to the launch's directory; returns the command that serves."""
+    request: Callable[[Sequence[float]], Request]
+    """One input in this server's own JSON."""
+    answer: Callable[[bytes], float]
+    """The body of a reply to the number in it."""
+    environment: Callable[[Launch], dict[str, str]] = _nothing_set
+    """Variables that the server reads."""
+    missing: Callable[[], str] = _nothing_missing
+    """What the machine lacks for it, and what to install; empty when nothing."""
+
+
+def batch_cap(objective_s: float) -> int:
+    """Return the batch size that a careful operator fixes for either model.
+
+    The accelerator decides: with twice t(b) within the objective, a request that just missed a
+    batch is still in time with the next. The forest takes a batch of any size in the same time.
+    """
+    return largest_batch(objective_s)
+
+
+def encoded(document: object) -> str:
+    """Return compact JSON, as fast clients send it."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def number_at(*path: str | int) -> Callable[[bytes], float]:
+    """Return a function that takes the number at ``path`` out of a JSON document."""
+
+    def answer(body: bytes) -> float:
+        value = json.loads(body)
+        for step in path:
+            value = value[step]
+        return float(value)
+
+    return answer
