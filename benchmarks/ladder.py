@@ -1,6 +1,6 @@
 """The ladder of ``make bench``: from a bare responder to a random forest, each line a ratio.
 
-``python -m benchmarks.ladder [--rounds N] [--duration S] [--output DIR]``
+``python -m benchmarks.ladder [--lines line,hit,miss] [--concurrency 1,32] [--rounds N] ...``
 
 All servers run at once and take turns, so that whatever else the machine does meets them alike;
 every figure is the median over the rounds. See docs/performance.md for how to read the result.
@@ -9,59 +9,30 @@ every figure is the median over the rounds. See docs/performance.md for how to r
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import datetime
-import os
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
-from benchmarks import report
-from benchmarks.load import LoadSpec
-from benchmarks.processes import (
-    HOST,
-    LoadGenerator,
-    clipper_cluster,
-    cpu_seconds,
-    load_generator,
-    reference_server,
-    serve,
-    worker_processes,
-)
-from benchmarks.recorder import Summary, median_of, write_csv, write_json
-from clipper.deployers.sklearn import deploy_sklearn_model
+from benchmarks import models, report
+from benchmarks.bars import verdicts
+from benchmarks.lines import KINDS, PROTOCOL_SUFFIX, Line, started
+from benchmarks.processes import HOST, LoadGenerator, cpu_seconds, load_generator
+from benchmarks.recorder import RESULTS, Summary, machine, median_of, write_csv, write_json
+from benchmarks.spec import LoadSpec
+from benchmarks.verdict import print_verdicts
 
 CONCURRENCIES = (1, 8, 32, 128)
-SLO_S = 0.1
-OPEN_LOOP_CONNECTIONS = 200
-"""So many that a query hardly ever waits for a free one, and few enough for ``select``."""
+OPEN_LOOP_CONNECTIONS = 256
 OPEN_LOOP_LOAD = 0.5
-"""Rate of the open loop as a share of what the line reached with 32 connections."""
-OPEN_LOOP_MAX_RATE = 5_000.0
-"""Beyond this the generator itself is late, and would be measured instead of the server."""
+"""Rate of the open loop as a share of what the line reached with the most connections."""
 _NUMBERS_PER_RUN = 10_000_000
 """Distinct inputs are numbered; no run comes near this many."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the ladder: where to send what, and whose processor time counts."""
-
-    name: str
-    port: int
-    path: str
-    distinct: bool
-    frontend_pids: list[int]
-    container_pids: list[int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,65 +44,12 @@ class Cost:
     container_s: float
 
 
-def digit_values(generator: np.random.Generator) -> list[float]:
-    """Return an input like a handwritten digit: 64 grey values from 0 to 16."""
-    return [float(value) for value in generator.integers(0, 17, 64)]
-
-
-@contextlib.contextmanager
-def all_lines() -> Iterator[list[Line]]:
-    """Start every server; yields the ladder from top to bottom."""
-    with contextlib.ExitStack() as stack:
-        bare_port, bare_pid = stack.enter_context(reference_server("bare"))
-        asgi_port, asgi_pid = stack.enter_context(reference_server("asgi"))
-        connection, manager = stack.enter_context(clipper_cluster())
-        for name, deploy in _models(connection).items():
-            serve(connection, name, SLO_S, deploy)
-        port = int(manager.get_query_addr().rpartition(":")[2])
-        pids, frontend = manager.child_pids(), worker_processes(manager)
-
-        def line(name: str, model: str, distinct: bool) -> Line:
-            return Line(
-                name, port, f"/{model}/predict", distinct, frontend, pids[f"model:{model}:1"]
-            )
-
-        yield [
-            Line("bare responder", bare_port, "/noop/predict", True, [bare_pid], []),
-            Line("uvicorn, empty app", asgi_port, "/noop/predict", True, [asgi_pid], []),
-            line("cache hit", "noop", False),
-            line("miss, no-op model", "noop", True),
-            line("miss, logistic regression", "logistic", True),
-            line("miss, random forest", "forest", True),
-        ]
-
-
-def _models(connection: Any) -> dict[str, Callable[[], None]]:
-    generator = np.random.default_rng(7)
-    inputs = generator.integers(0, 17, (900, 64)).astype(float)
-    labels = generator.integers(0, 10, 900)
-    logistic = LogisticRegression(max_iter=20, tol=1.0).fit(inputs, labels)
-    forest = RandomForestClassifier(50, max_depth=10, random_state=7).fit(inputs, labels)
-
-    def deploy_noop() -> None:
-        connection.deploy_model("noop", "1", "doubles", "noop-container")
-
-    def sklearn(name: str, model: object) -> Callable[[], None]:
-        return lambda: deploy_sklearn_model(connection, name, 1, "doubles", None, model)
-
-    return {
-        "noop": deploy_noop,
-        "logistic": sklearn("logistic", logistic),
-        "forest": sklearn("forest", forest),
-    }
-
-
 class Bench:
     """Runs loads one after the other and never repeats a distinct input."""
 
     def __init__(self, generator: LoadGenerator, duration_s: float) -> None:
         self._generator = generator
         self._duration_s = duration_s
-        self._values = digit_values(np.random.default_rng(11))
         self._runs = 0
 
     def measure(self, line: Line, connections: int, rate: float = 0.0) -> Cost:
@@ -141,22 +59,22 @@ class Bench:
             host=HOST,
             port=line.port,
             path=line.path,
-            values=self._values,
+            values=models.values(line.kind.size),
             connections=connections,
             duration_s=self._duration_s,
-            distinct=line.distinct,
+            inputs=line.kind.inputs,
             first_number=self._runs * _NUMBERS_PER_RUN,
-            slo_s=SLO_S,
+            slo_s=line.kind.slo_s,
             rate=rate,
             seed=self._runs,
+            warmup_s=0.0,
+            inspect=line.kind.model is not None,
         )
         groups = (line.frontend_pids, line.container_pids)
-        before_s, started_s = [cpu_seconds(pids) for pids in groups], time.monotonic()
+        before_s = [cpu_seconds(pids) for pids in groups]
         summary = self._generator.run(spec)
-        elapsed_s = time.monotonic() - started_s
         used_s = [cpu_seconds(pids) - b for pids, b in zip(groups, before_s, strict=True)]
-        # Warm-up included on both sides of the division: the rate is the same in it.
-        answered = max(1.0, summary.throughput * elapsed_s)
+        answered = max(1, summary.requests)
         return Cost(summary, used_s[0] / answered, used_s[1] / answered)
 
 
@@ -170,32 +88,60 @@ def middle(costs: list[Cost]) -> Cost:
 
 
 def climb(
-    lines: list[Line], bench: Bench, rounds: int, advance: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Measure every line, taking turns; returns one row for each line and kind of load."""
+    lines: Sequence[Line],
+    bench: Bench,
+    concurrencies: Sequence[int],
+    rounds: int,
+    advance: Callable[[str], None],
+) -> dict[tuple[str, int], list[Cost]]:
+    """Measure every line in closed loop, taking turns; returns all runs.
+
+    A first run of each line is not counted: batch sizes grow in it.
+    """
     runs: dict[tuple[str, int], list[Cost]] = {}
+    for line in lines:
+        advance(f"{line.name}, warm-up")
+        bench.measure(line, max(concurrencies))
     for _ in range(rounds):
-        for connections in CONCURRENCIES:
+        for connections in concurrencies:
             for line in lines:
                 advance(f"{line.name}, {connections} connections")
                 cost = bench.measure(line, connections)
                 runs.setdefault((line.name, connections), []).append(cost)
-    rows = [_row(name, count, 0.0, middle(costs)) for (name, count), costs in runs.items()]
+    return runs
+
+
+def open_loop_rows(
+    lines: Sequence[Line],
+    bench: Bench,
+    runs: dict[tuple[str, int], list[Cost]],
+    rounds: int,
+    advance: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Measure every line of Clipper's in open loop at a share of what it can do."""
+    rows = []
     for line in lines:
-        half = OPEN_LOOP_LOAD * middle(runs[line.name, 32]).summary.throughput
-        rate = min(half, OPEN_LOOP_MAX_RATE)
+        if line.kind.model is None:
+            continue
+        most = max(middle(c).summary.throughput for (n, _), c in runs.items() if n == line.name)
+        rate = OPEN_LOOP_LOAD * most
         advance(f"{line.name}, open loop")
         costs = [bench.measure(line, OPEN_LOOP_CONNECTIONS, rate) for _ in range(rounds)]
-        rows.append(_row(line.name, OPEN_LOOP_CONNECTIONS, rate, middle(costs)))
+        rows.append(_row(line, OPEN_LOOP_CONNECTIONS, rate, costs))
     return rows
 
 
-def _row(name: str, connections: int, rate: float, cost: Cost) -> dict[str, Any]:
+def _row(line: Line, connections: int, rate: float, costs: list[Cost]) -> dict[str, Any]:
+    cost = middle(costs)
+    quartiles = np.percentile([one.summary.throughput for one in costs], [25, 75])
     return {
-        "line": name,
+        "line": line.name,
+        "title": line.title,
         "connections": connections,
         "rate": rate,
         **dataclasses.asdict(cost.summary),
+        "throughput_q1": float(quartiles[0]),
+        "throughput_q3": float(quartiles[1]),
         "frontend_s_per_query": cost.frontend_s,
         "container_s_per_query": cost.container_s,
     }
@@ -204,10 +150,34 @@ def _row(name: str, connections: int, rate: float, cost: Cost) -> dict[str, Any]
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of every run")
-    parser.add_argument("--duration", type=float, default=1.5, help="seconds of one run")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument(
+        "--lines",
+        type=_names,
+        default=list(KINDS),
+        help=f"which, with commas between: {', '.join(KINDS)}; with a {PROTOCOL_SUFFIX} behind it, "
+        "a line of Clipper's goes through the protocol class",
+    )
+    parser.add_argument("--concurrency", type=_counts, default=list(CONCURRENCIES))
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of every run")
+    parser.add_argument(
+        "--duration", type=float, default=1.0, help="seconds of one run; whole ones with wrk"
+    )
+    parser.add_argument("--no-open-loop", action="store_true", help="closed loops only")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        kind = KINDS.get(name.removesuffix(PROTOCOL_SUFFIX))
+        if kind is None or (name.endswith(PROTOCOL_SUFFIX) and kind.model is None):
+            raise argparse.ArgumentTypeError(f"there is no line {name!r}")
+    return names
+
+
+def _counts(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def main() -> None:
@@ -215,23 +185,36 @@ def main() -> None:
     options = arguments()
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 120
-    total = (options.rounds * len(CONCURRENCIES) + 1) * 6
-    with all_lines() as lines, load_generator() as generator, Progress(console=console) as progress:
-        task = progress.add_task("measuring", total=total)
-        bench = Bench(generator, options.duration)
-        rows = climb(
-            lines,
-            bench,
-            options.rounds,
-            lambda what: progress.update(task, advance=1, description=what),
-        )
-    report.show(console, rows, [line.name for line in lines], CONCURRENCIES)
-    day = datetime.date.today().isoformat()
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "date": day}
-    write_json(options.output / f"ladder-{day}.json", {"machine": machine, "rows": rows})
-    write_csv(options.output / f"ladder-{day}.csv", rows)
-    console.print(f"every figure: {options.output}/ladder-{day}.json and .csv")
+        console.width = 140
+    counts, rounds, names = options.concurrency, options.rounds, options.lines
+    total = (rounds * len(counts) + 1) * len(names)
+    with started(names) as lines, load_generator() as generator, Progress(console=console) as bar:
+        task = bar.add_task("measuring", total=total)
+
+        def advance(what: str) -> None:
+            bar.update(task, advance=1, description=what)
+
+        bench, begun_s = Bench(generator, options.duration), time.monotonic()
+        runs = climb(lines, bench, counts, rounds, advance)
+        by_name = {line.name: line for line in lines}
+        rows = [_row(by_name[n], c, 0.0, costs) for (n, c), costs in runs.items()]
+        if not options.no_open_loop:
+            rows += open_loop_rows(lines, bench, runs, rounds, advance)
+        elapsed_s = time.monotonic() - begun_s
+    found = verdicts({key: middle(costs).summary for key, costs in runs.items()})
+    report.show(console, rows, [line.title for line in lines], counts)
+    print_verdicts(console, found)
+    document = {
+        "machine": machine(),
+        "rounds": rounds,
+        "duration_s": options.duration,
+        "elapsed_s": elapsed_s,
+        "verdicts": [dataclasses.asdict(verdict) for verdict in found],
+        "rows": rows,
+    }
+    write_json(options.output / "ladder.json", document)
+    write_csv(options.output / "ladder.csv", rows)
+    console.print(f"{elapsed_s:.0f} s; every figure: {options.output}/ladder.json and .csv")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import LoadSpec
 from benchmarks.recorder import Summary
+from benchmarks.spec import LoadSpec
 from clipper.admin.connection import ClipperConnection
 from clipper.managers.local import LocalContainerManager
 from clipper.managers.ports import free_port
@@ -73,15 +73,19 @@ def reference_server(kind: str) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def clipper_cluster(
-    workers: int = 1,
+    workers: int = 1, **options: Any
 ) -> Iterator[tuple[ClipperConnection, LocalContainerManager]]:
-    """Run a cluster for the block, on free ports."""
+    """Run a cluster for the block, on free ports.
+
+    Args:
+        options: what else `ClipperConnection.start_clipper` takes.
+    """
     with tempfile.TemporaryDirectory(prefix="clipper-bench-") as state_dir:
         query = free_port(HOST, 2 + workers)
         manager = LocalContainerManager("bench", state_dir, HOST, query, query + 1, query + 2)
         connection = ClipperConnection(manager)
         try:
-            connection.start_clipper(qf_http_thread_pool_size=workers)
+            connection.start_clipper(qf_http_thread_pool_size=workers, **options)
             yield connection, manager
         finally:
             connection.stop_all(graceful=False)

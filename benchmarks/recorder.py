@@ -9,12 +9,18 @@ from __future__ import annotations
 import array
 import csv
 import dataclasses
+import datetime
 import json
 import math
+import os
+import platform
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+"""Where results go unless told otherwise; not under version control."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Summary:
     defaults: int
     errors: int
     """Answers with another status than 200, and broken connections."""
+    wrong: int
+    """Answers that were checked and found wrong."""
     mean_s: float
     p50_s: float
     p95_s: float
@@ -45,6 +53,7 @@ class Recorder:
         self.latencies_s = array.array("d")
         self.defaults = 0
         self.errors = 0
+        self.wrong = 0
         self._missed = 0
         self._slo_s = slo_s
 
@@ -73,6 +82,7 @@ class Recorder:
             goodput=(len(ordered) - self._missed) / duration_s,
             defaults=self.defaults,
             errors=self.errors,
+            wrong=self.wrong,
             mean_s=math.fsum(ordered) / len(ordered) if ordered else math.nan,
             p50_s=percentile(ordered, 0.50),
             p95_s=percentile(ordered, 0.95),
@@ -98,9 +108,19 @@ def median_of(summaries: Sequence[Summary]) -> Summary:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(Summary):
         column = [getattr(summary, field.name) for summary in summaries]
-        counted = field.name in ("requests", "defaults", "errors")
+        counted = field.name in ("requests", "defaults", "errors", "wrong")
         values[field.name] = sum(column) if counted else statistics.median(column)
     return Summary(**values)
+
+
+def machine() -> dict[str, Any]:
+    """Return what a result was measured on, and when."""
+    return {
+        "cpus": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
 
 
 def write_json(path: Path, document: object) -> None:

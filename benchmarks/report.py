@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,91 +10,62 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import ratios_to_line_above, verdicts
-
-_UVICORN, _MISS = 1, 3
-_CLIENT_BOUND = 0.9
-
 Row = dict[str, Any]
 
 
 def show(
-    console: Console, rows: list[Row], names: Sequence[str], concurrencies: Sequence[int]
+    console: Console, rows: list[Row], titles: Sequence[str], concurrencies: Sequence[int]
 ) -> None:
-    """Print throughput with ratios, cost and latency, and the verdict."""
-    closed = {(row["line"], row["connections"]): row for row in rows if not row["rate"]}
-    console.print(_ladder_table(closed, names, concurrencies))
-    console.print(_cost_table(closed, names, 32))
-    console.print(_latency_table([row for row in rows if row["rate"]]))
-    for text in [*verdict_lines(closed, names), *cost_lines(closed, names, 32)]:
-        console.print(text, soft_wrap=True)
+    """Print throughput with ratios, latency and cost of each line."""
+    closed = {(row["title"], row["connections"]): row for row in rows if not row["rate"]}
+    console.print(_ladder_table(closed, titles, concurrencies))
+    for concurrency in concurrencies:
+        console.print(_cost_table(closed, titles, concurrency))
+    timed = [row for row in rows if row["rate"]]
+    if timed:
+        console.print(_latency_table(timed))
 
 
-def verdict_lines(closed: dict[tuple[str, int], Row], names: Sequence[str]) -> list[str]:
-    """Return one sentence for each concurrency with an expectation."""
-    uvicorn, miss = (
-        {c: row["throughput"] for (name, c), row in closed.items() if name == names[index]}
-        for index in (_UVICORN, _MISS)
-    )
-    lines = []
-    for verdict in verdicts(uvicorn, miss):
-        row = closed[names[_UVICORN], verdict.concurrency]
-        note = ""
-        if row["client_busy"] > _CLIENT_BOUND:
-            note = " (the load generator limited the uvicorn line: it can do more)"
-        lines.append(
-            f"{verdict.concurrency:>3} connections: a miss reaches {verdict.ratio:.2f} of the "
-            f"uvicorn line, {verdict.text} the expected {verdict.expected:.2f}{note}"
-        )
-    return lines
-
-
-def cost_lines(
-    closed: dict[tuple[str, int], Row], names: Sequence[str], concurrency: int
-) -> list[str]:
-    """Return how the frontend's processor time compares, which sharing processors distorts less."""
-    uvicorn, miss = (
-        closed[names[index], concurrency]["frontend_s_per_query"] for index in (_UVICORN, _MISS)
-    )
-    if not miss:
-        return []
-    return [
-        f"{concurrency:>3} connections: by the frontend's processor time alone a miss could reach "
-        f"{uvicorn / miss:.2f} of the uvicorn line"
-    ]
+def ratios_to_line_above(throughputs: Sequence[float]) -> list[float]:
+    """Return each line's throughput as a share of the line above; nan for the first."""
+    pairs = itertools.pairwise(throughputs)
+    return [math.nan, *(below / above if above else math.nan for above, below in pairs)]
 
 
 def _ladder_table(
-    closed: dict[tuple[str, int], Row], names: Sequence[str], concurrencies: Sequence[int]
+    closed: dict[tuple[str, int], Row], titles: Sequence[str], concurrencies: Sequence[int]
 ) -> Table:
     table = Table(title="Queries per second (and their ratio to the line above), closed loop")
     table.add_column("line", no_wrap=True)
-    cells: dict[str, list[str]] = {name: [] for name in names}
+    cells: dict[str, list[str]] = {title: [] for title in titles}
     for concurrency in concurrencies:
         table.add_column(f"{concurrency} conn.", justify="right")
-        throughputs = [closed[name, concurrency]["throughput"] for name in names]
+        throughputs = [closed[title, concurrency]["throughput"] for title in titles]
         ratios = ratios_to_line_above(throughputs)
-        for name, throughput, ratio in zip(names, throughputs, ratios, strict=True):
+        for title, throughput, ratio in zip(titles, throughputs, ratios, strict=True):
             share = "" if math.isnan(ratio) else f"  ({ratio:.2f})"
-            cells[name].append(f"{throughput:,.0f}{share}")
-    for name in names:
-        table.add_row(name, *cells[name])
+            cells[title].append(f"{throughput:,.0f}{share}")
+    for title in titles:
+        table.add_row(title, *cells[title])
     return table
 
 
 def _cost_table(
-    closed: dict[tuple[str, int], Row], names: Sequence[str], concurrency: int
+    closed: dict[tuple[str, int], Row], titles: Sequence[str], concurrency: int
 ) -> Table:
-    table = Table(title=f"What a query costs with {concurrency} connections (closed loop)")
+    table = Table(title=f"{concurrency} connection(s): latency, and what a query costs")
     table.add_column("line", no_wrap=True)
-    for column in ("frontend CPU", "container CPU", "goodput", "defaults", "errors", "client busy"):
+    for column in ("P50", "P99", "frontend CPU", "container CPU", "goodput", "defaults", "errors"):
         table.add_column(column, justify="right")
-    for name in names:
-        row = closed[name, concurrency]
+    table.add_column("client busy", justify="right")
+    for title in titles:
+        row = closed[title, concurrency]
         table.add_row(
-            name,
-            f"{row['frontend_s_per_query'] * 1e6:.0f} µs",
-            f"{row['container_s_per_query'] * 1e6:.0f} µs",
+            title,
+            f"{row['p50_s'] * 1e3:.2f} ms",
+            f"{row['p99_s'] * 1e3:.2f} ms",
+            f"{row['frontend_s_per_query'] * 1e6:.1f} µs",
+            f"{row['container_s_per_query'] * 1e6:.1f} µs",
             f"{row['goodput'] / row['throughput']:.1%}" if row["throughput"] else "",
             str(row["defaults"]),
             str(row["errors"]),
@@ -103,13 +75,14 @@ def _cost_table(
 
 
 def _latency_table(rows: list[Row]) -> Table:
-    table = Table(title="Latency from the scheduled send time (open loop)")
+    table = Table(title="Latency from the scheduled send time (open loop, Poisson)")
     table.add_column("line", no_wrap=True)
-    for column in ("queries/s", "P50", "P95", "P99", "goodput", "client late, P99"):
+    for column in ("queries/s", "P50", "P95", "P99", "goodput", "client late, P99", "client busy"):
         table.add_column(column, justify="right")
     for row in rows:
         times = [f"{row[name] * 1e3:.2f} ms" for name in ("p50_s", "p95_s", "p99_s")]
         share = f"{row['goodput'] / row['throughput']:.1%}" if row["throughput"] else ""
         late = f"{row['lag_p99_s'] * 1e3:.2f} ms"
-        table.add_row(row["line"], f"{row['throughput']:,.0f}", *times, share, late)
+        busy = f"{row['client_busy']:.0%}"
+        table.add_row(row["title"], f"{row['throughput']:,.0f}", *times, share, late, busy)
     return table

@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.load import LoadSpec
 from benchmarks.processes import HOST, LoadGenerator, clipper_cluster, load_generator, serve
+from benchmarks.spec import Inputs, LoadSpec
 from clipper.admin.connection import ClipperConnection
 from clipper.deployers.python import deploy_python_closure
 
@@ -49,7 +49,7 @@ def _measure(generator: LoadGenerator, connection: ClipperConnection, first_numb
         values=[0.5] * 8,
         connections=CONNECTIONS,
         duration_s=DURATION_S,
-        distinct=True,
+        inputs=Inputs.DISTINCT,
         first_number=first_number,
         slo_s=SLO_S,
     )

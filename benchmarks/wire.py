@@ -1,13 +1,16 @@
-"""HTTP/1.1 as the load generator speaks it: requests encoded once, answers read by hand."""
+"""HTTP/1.1 as the load generators speak it: requests encoded once, answers read by hand."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from typing import NamedTuple
 
-_DIGITS = 12
-_MAX_NUMBER = 10**_DIGITS
-_SLOT = "0." + "7" * _DIGITS
+DIGITS = 12
+"""Width of the number in which distinct inputs differ: ``0.`` and so many digits."""
+_MAX_NUMBER = 10**DIGITS
+_SLOT = "0." + "7" * DIGITS
+_OUTPUT = re.compile(rb'"output":"?(-?\d+)"?[,}]')
 
 
 class RequestTemplate:
@@ -30,10 +33,12 @@ class RequestTemplate:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         before, _, after = (head + body).partition(_SLOT)
-        self._before = before.encode() + b"0."
-        self._after = after.encode()
+        self.before = before.encode() + b"0."
+        """What comes before the number's digits, head included."""
+        self.after = after.encode()
+        """What comes behind them."""
         self._numbers = itertools.count()
-        self.same = self._copy(0)
+        self.same = self.numbered(0)
         """A request that is the same every time."""
 
     def start_at(self, number: int) -> None:
@@ -42,14 +47,15 @@ class RequestTemplate:
 
     def distinct(self) -> bytes:
         """Return a copy that no other call has returned."""
-        return self._copy(next(self._numbers))
+        return self.numbered(next(self._numbers))
 
-    def _copy(self, number: int) -> bytes:
-        return b"%b%0*d%b" % (self._before, _DIGITS, number, self._after)
+    def numbered(self, number: int) -> bytes:
+        """Return the copy with this number: the input's first element is ``number / 10^12``."""
+        return b"%b%0*d%b" % (self.before, DIGITS, number % _MAX_NUMBER, self.after)
 
 
 class Reply(NamedTuple):
-    """The head of an answer, as far as it matters here."""
+    """An answer's head, as far as it matters here."""
 
     size: int
     """Bytes of head and body together."""
@@ -74,3 +80,9 @@ def parse_reply(data: bytes) -> Reply | None:
     length = int(head[at + 17 :].split(b"\r\n", 1)[0])
     good = head[9:12] == b"200"
     return Reply(end + 4 + length, good, b"\r\nx-clipper-default:" in head)
+
+
+def whole_output(data: bytes) -> int | None:
+    """Return the whole number that an answer gives as output; None when it gives none."""
+    match = _OUTPUT.search(data)
+    return int(match[1]) if match else None

@@ -9,7 +9,7 @@ import httptools
 import pytest
 
 from benchmarks.reference_servers import BODY, BareResponder
-from benchmarks.wire import RequestTemplate, parse_reply
+from benchmarks.wire import RequestTemplate, parse_reply, whole_output
 
 
 class _Seen:
@@ -101,3 +101,12 @@ def test_the_bare_responder_answers_each_request_however_it_is_cut() -> None:
     assert reply is not None
     assert len(transport.written) == 2 * reply.size
     assert transport.written.endswith(BODY)
+
+
+def test_a_whole_output_is_read_from_an_answer_whether_it_is_a_number_or_text() -> None:
+    answers = [
+        b'{"query_id":7,"output":123456789012,"default":false}',
+        b'{"query_id":7,"output":"42","default":false}',
+        b'{"query_id":7,"output":1.5,"default":false}',
+    ]
+    assert [whole_output(answer) for answer in answers] == [123456789012, 42, None]
