@@ -38,7 +38,7 @@ class Request:
 
     path: str
     body: str
-    content_type: str = "application/json"
+    """JSON."""
 
 
 def _nothing_set(launch: Launch) -> dict[str, str]:

@@ -107,7 +107,7 @@ def ask(port: int, request: Request) -> bytes:
     """
     connection = http.client.HTTPConnection(HOST, port, timeout=_REQUEST_LIMIT_S)
     try:
-        headers = {"Content-Type": request.content_type}
+        headers = {"Content-Type": "application/json"}
         connection.request("POST", request.path, request.body, headers)
         response = connection.getresponse()
         body = response.read()
@@ -150,7 +150,7 @@ def _wait_until_right(
 
 
 def _single_threaded() -> dict[str, str]:
-    # As Clipper starts its own containers: threads of one process must not fight for two processors.
+    # As Clipper starts its own containers: a model must not fight with itself for the processors.
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys(names, "1")
 

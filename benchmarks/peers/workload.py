@@ -95,7 +95,7 @@ def accelerator_s(batch: int) -> float:
 
 
 def largest_batch(objective_s: float) -> int:
-    """Return the largest b with 2·t(b) ≤ objective − 2 ms: two batches in the pipe, and slack."""
+    """Return the largest b with 2·t(b) <= objective - 2 ms: two batches in the pipe, and slack."""
     return int(((objective_s - 0.002) / 2 - ACCELERATOR_BATCH_S) / ACCELERATOR_ITEM_S + 1e-9)
 
 

@@ -70,7 +70,12 @@ def _command(launch: Launch, settings: dict[str, Any]) -> list[str]:
         "enable_envvars_config=false\n"
     )
     return [
-        *(launch.tool("torchserve"), "--foreground", "--disable-token-auth", "--no-config-snapshots"),
+        *(
+            launch.tool("torchserve"),
+            "--foreground",
+            "--disable-token-auth",
+            "--no-config-snapshots",
+        ),
         *("--ts-config", str(launch.workdir / "config.properties")),
         *("--log-config", str(launch.workdir / "log4j2.xml")),
         *("--model-store", str(store)),
