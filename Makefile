@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
-  proto wheel venv clean
+  bench-peers proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,12 @@ demo: $(VENV)/.run ## start a cluster, deploy two versions of a digits classifie
 bench: $(VENV)/.bench ## print the benchmark ladder, and what three workers make of one replica
 	@$(BIN)/python -m benchmarks.ladder
 	@$(BIN)/python -m benchmarks.shared_replica
+
+PEERS ?= .peers
+PEERS_ARGS ?=
+
+bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about two hours
+	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
 	@$(BIN)/clipper images build

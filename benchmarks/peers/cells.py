@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-CONCURRENCIES = (1, 8, 32, 128)
+from benchmarks.peers.rival import CONCURRENCIES
+
 OBJECTIVES_MS = (50, 20)
 
 

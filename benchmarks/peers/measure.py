@@ -21,7 +21,7 @@ _MOST_CONNECTIONS = 1000
 _NUMBERS_PER_RUN = 10_000_000
 """Distinct inputs are numbered; no run comes near this many."""
 _WARM_UP_CONNECTIONS = 64
-_WARM_UP_S = 3.0
+_WARM_UP_S = 5.0
 _FIRST_FACTOR, _FIRST_PROBES = 1.5, 8
 _LATER_FACTOR, _LATER_PROBES = 1.12, 6
 """Later repetitions know about where the answer lies."""

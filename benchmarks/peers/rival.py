@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.workload import largest_batch
+from benchmarks.peers.workload import ACCELERATOR_BATCH_S, ACCELERATOR_ITEM_S
+
+CONCURRENCIES = (1, 8, 32, 128)
+"""Connections of the closed loops."""
 
 SETTINGS_VARIABLE = "PEERS_SETTINGS"
 """Environment variable that carries a rival's settings to its app, in JSON."""
@@ -68,13 +71,16 @@ class Rival:
     """What the machine lacks for it, and what to install; empty when nothing."""
 
 
-def batch_cap(objective_s: float) -> int:
-    """Return the batch size that a careful operator fixes for either model.
+def batch_cap(workload: str, objective_s: float) -> int:
+    """Return the batch size that a careful operator fixes.
 
-    The accelerator decides: with twice t(b) within the objective, a request that just missed a
-    batch is still in time with the next. The forest takes a batch of any size in the same time.
+    The forest takes any batch in the same time: as many as there are connections at most. For the
+    accelerator, three times t(b) fits into the objective: what is left of the batch before, the
+    batch itself, and as much again for the server's own work.
     """
-    return largest_batch(objective_s)
+    if workload == "forest":
+        return max(CONCURRENCIES)
+    return int((objective_s / 3 - ACCELERATOR_BATCH_S) / ACCELERATOR_ITEM_S)
 
 
 def encoded(document: object) -> str:

@@ -6,7 +6,8 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.peers.cells import CONCURRENCIES, OBJECTIVES_MS, Cell, Figures
+from benchmarks.peers.cells import OBJECTIVES_MS, Cell, Figures
+from benchmarks.peers.rival import CONCURRENCIES
 from benchmarks.peers.rivals import OURS
 from benchmarks.peers.workload import accelerator_s, largest_batch
 from benchmarks.verdict import Verdict, at_least, not_measured

@@ -11,6 +11,7 @@ import threading
 import ray
 from ray import serve
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from benchmarks.peers.rival import SETTINGS_VARIABLE
 from benchmarks.peers.workload import load_from_environment
@@ -37,9 +38,9 @@ class Model:
     async def _batch(self, rows: list[list[float]]) -> list[float]:
         return self._predict(rows).tolist()
 
-    async def __call__(self, request: Request) -> float:
+    async def __call__(self, request: Request) -> JSONResponse:
         """Answer one request."""
-        return await self._batch(await request.json())
+        return JSONResponse(await self._batch(await request.json()))
 
 
 def main() -> None:
