@@ -78,7 +78,11 @@ class Results:
         self._path = path
         self.figures: dict[Cell, Figures] = {}
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            text = path.read_text(encoding="utf-8")
+            whole = text[: text.rfind("\n") + 1]
+            if whole != text:  # a crash cut the last line short
+                path.write_text(whole, encoding="utf-8")
+            for line in whole.splitlines():
                 row = json.loads(line)
                 self.figures[Cell(**row["cell"])] = Figures(**row["figures"])
 
