@@ -17,7 +17,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +25,8 @@ from rich.console import Console
 
 from benchmarks.peers import environments, measure, output, summary, workload
 from benchmarks.peers.cells import Cell, Results, plan
-from benchmarks.peers.rivals import ALL, OURS, REPEATED
+from benchmarks.peers.measure import LoadFailedError
+from benchmarks.peers.rivals import ALL, REPEATED
 from benchmarks.peers.server import ServerFailedError, running
 from benchmarks.processes import load_generator
 
@@ -54,7 +55,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names(known: tuple[str, ...]):
+def _names(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         names = text.split(",")
         for name in names:
@@ -97,11 +98,7 @@ def main() -> int:
             }
             for name in ALL
         },
-        "versions": {
-            name: environments.versions(name, directory)
-            for name in {key[1] for key in table}
-            if name != OURS and name not in left_out
-        },
+        "versions": {name: environments.versions(name, directory) for name in ALL},
         "left_out": left_out,
     }
     for path in output.save(options.output, table, verdicts, about):
@@ -122,19 +119,17 @@ def _measure(
     stop_s = time.monotonic() + budget_s if budget_s else float("inf")
     models = directory / "models"
     workload.prepare(models)
-    with load_generator() as generator:
-        meter = measure.Meter(generator, duration_s)
-        for key, group in itertools.groupby(cells, _setting):
-            todo = [cell for cell in group if cell not in results.figures]
-            name = key[1]
-            if not todo or name in left_out or time.monotonic() > stop_s:
-                continue
-            try:
-                python = _python(name, directory)
-                _measure_group(meter, todo, results, python, models, stop_s)
-            except (environments.NotInstalledError, ServerFailedError) as error:
-                left_out[name] = str(error)
-                print(f"left out {name}: {error}", flush=True)
+    for key, group in itertools.groupby(cells, _setting):
+        todo = [cell for cell in group if cell not in results.figures]
+        name = key[1]
+        if not todo or name in left_out or time.monotonic() > stop_s:
+            continue
+        try:
+            python = _python(name, directory)
+            _measure_group(todo, results, python, models, duration_s, stop_s)
+        except (environments.NotInstalledError, ServerFailedError, LoadFailedError) as error:
+            left_out[name] = str(error)
+            print(f"left out {name}: {error}", flush=True)
     return left_out
 
 
@@ -150,17 +145,20 @@ def _python(name: str, directory: Path) -> Path:
 
 
 def _measure_group(
-    meter: measure.Meter,
-    todo: Iterable[Cell],
+    todo: list[Cell],
     results: Results,
     python: Path,
     models: Path,
+    duration_s: float,
     stop_s: float,
 ) -> None:
-    todo = list(todo)
     first = todo[0]
     rival, objective_s = ALL[first.rival], first.objective_ms / 1000
-    with running(rival, python, first.workload, objective_s, models) as server:
+    with (
+        running(rival, python, first.workload, objective_s, models) as server,
+        load_generator() as generator,
+    ):
+        meter = measure.Meter(generator, duration_s, first.repetition)
         meter.warm_up(server, first.workload)
         for cell in todo:
             if time.monotonic() > stop_s:

@@ -26,9 +26,8 @@ def interpreter(name: str, directory: Path) -> Path:
     if name == OURS:
         return Path(sys.executable)
     home = directory / "venvs" / name
-    python, stamp = home / "bin" / "python", home / "installed"
-    wanted = _fingerprint(name)
-    if stamp.exists() and stamp.read_text() == wanted:
+    python = home / "bin" / "python"
+    if _is_installed(name, directory):
         return python
     print(f"installing {name} into {home} (some minutes the first time)", flush=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
@@ -41,12 +40,26 @@ def interpreter(name: str, directory: Path) -> Path:
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:]
             raise NotInstalledError(f"{name} cannot be installed: " + "\n".join(said))
-    stamp.write_text(wanted)
+    _stamp(name, directory).write_text(_fingerprint(name))
     return python
 
 
+def _stamp(name: str, directory: Path) -> Path:
+    return directory / "venvs" / name / "installed"
+
+
+def _is_installed(name: str, directory: Path) -> bool:
+    stamp = _stamp(name, directory)
+    return stamp.exists() and stamp.read_text() == _fingerprint(name)
+
+
 def versions(name: str, directory: Path) -> dict[str, str]:
-    """Return what a rival's environment has of the packages that its requirements name."""
+    """Return what a rival's environment has of the packages that its requirements name.
+
+    Empty where it is not installed.
+    """
+    if name == OURS or not _is_installed(name, directory):
+        return {}
     lines = "".join((_REQUIREMENTS / file).read_text() for file in (f"{name}.txt", "common.txt"))
     code = "import importlib.metadata as m, sys\nfor n in sys.argv[1:]: print(n, m.version(n))"
     names = [line.split("#")[0].strip() for line in lines.splitlines()]

@@ -20,6 +20,8 @@ _MOST_CONNECTIONS = 1000
 """Of an open loop: about the rate times the objective of the fastest server here."""
 _NUMBERS_PER_RUN = 10_000_000
 """Distinct inputs are numbered; no run comes near this many."""
+_MOST_RUNS = 1000
+"""In one repetition."""
 _WARM_UP_CONNECTIONS = 64
 _WARM_UP_S = 5.0
 _FIRST_FACTOR, _FIRST_PROBES = 1.5, 8
@@ -29,13 +31,18 @@ _FIRST_SHARE = 0.7
 """Of the closed loop's throughput: a first guess."""
 
 
+class LoadFailedError(Exception):
+    """A run came to nothing: the server went away, or answers what no HTTP client understands."""
+
+
 class Meter:
     """Runs loads one after the other; no input ever comes twice, so that no cache can help."""
 
-    def __init__(self, generator: LoadGenerator, duration_s: float) -> None:
+    def __init__(self, generator: LoadGenerator, duration_s: float, repetition: int) -> None:
         self._generator = generator
         self._duration_s = duration_s
-        self._runs = 0
+        # Arrivals are the same for all rivals of a repetition, and others in the next.
+        self._runs = repetition * _MOST_RUNS
 
     def warm_up(self, server: Server, workload: str) -> None:
         """Let a server compile, train its batcher, or whatever it does in its first seconds."""
@@ -123,7 +130,10 @@ class Meter:
             seed=self._runs,
         )
         before_s = server.cpu_seconds()
-        summary = self._generator.run(spec)
+        try:
+            summary = self._generator.run(spec)
+        except RuntimeError as error:
+            raise LoadFailedError(f"{server.rival.name}: {error}") from error
         return summary, server.cpu_seconds() - before_s
 
 

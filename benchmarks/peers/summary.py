@@ -76,7 +76,7 @@ def _entry(key: Key, runs: Sequence[Figures], rates: Mapping[Key, float]) -> Ent
 
 
 def _median(runs: Sequence[Figures], name: str) -> float:
-    return statistics.median(getattr(run, name) for run in runs)
+    return float(statistics.median(getattr(run, name) for run in runs))
 
 
 def load_name(kind: str, level: int) -> str:
