@@ -38,13 +38,13 @@ def test_a_timer_that_fires_early_is_no_negative_lag() -> None:
 
 
 def test_the_lead_settles_where_one_batch_in_ten_comes_too_late() -> None:
-    """What the way to the container takes is between 1 and 3 ms."""
+    """The way to the container takes 1 to 3 ms, and the hand-over inside it 0.1 ms."""
     rng = random.Random(5)
     lead = SendLead()
     late = 0
     for number in range(4000):
-        queue_s = max(0.0, lead.seconds - rng.uniform(0.001, 0.003))
-        late += number >= 1000 and not queue_s
+        queue_s = 0.0001 + max(0.0, lead.seconds - rng.uniform(0.001, 0.003))
+        late += number >= 1000 and queue_s < 0.00025
         lead.observe(queue_s)
 
     assert 0.05 <= late / 3000 <= 0.20
