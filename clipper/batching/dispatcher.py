@@ -92,7 +92,7 @@ class Dispatcher:
         """Send the next batch if there is one and it is time; otherwise arrange to be called."""
         if self._closed:
             return
-        if self.can_send:
+        if len(self._queue) and self.can_send:
             wait_s = self._wait_s()
             if wait_s > 0:
                 self._wake_in(wait_s)
@@ -179,7 +179,7 @@ class Dispatcher:
     def _wait_s(self) -> float:
         """Return how long it is better to wait before the next batch leaves."""
         queue = self._queue
-        if not len(queue) or not self.replica.holds_credits:
+        if not self.replica.holds_credits:
             return 0.0
         cap = self.policy.cap
         now_s = self._clock.now()
