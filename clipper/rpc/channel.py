@@ -1,7 +1,8 @@
 """Options of the gRPC channels between frontend workers and model containers.
 
-Liveness is HTTP/2 keepalive (design decision 4): gRPC's own threads answer it, so a model that
-computes for minutes is alive and a stopped process is not. Both sides ping every second, also
+Liveness is HTTP/2 keepalive (design decision 4). In a container gRPC's own threads answer it, so a
+model that computes for minutes is alive and a stopped process is not; a frontend answers from its
+event loop, which nothing may hold up for long. Both sides ping every second, also
 without traffic.
 """
 
