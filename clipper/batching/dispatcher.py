@@ -182,7 +182,7 @@ class Dispatcher:
         if not len(queue) or not self.replica.holds_credits:
             return 0.0
         cap = self.policy.cap
-        now_s = self._clock.now()
+        now_s = leave_s = self._clock.now()
         if self._outstanding:
             if not self.latency.trained:
                 return 0.0
@@ -191,14 +191,14 @@ class Dispatcher:
                 head = queue.head()
                 if head is None or head.deadline_s >= self._answered_s(start_s, cap):
                     return 0.0
-            wait_s = start_s - self._lead.seconds - now_s
-            if wait_s > 0:
+            leave_s = start_s - self._lead.seconds
+            if leave_s > now_s:
                 self._give_up_hopeless(now_s, start_s)
-            return wait_s
-        if len(queue) >= cap or not self._settings.batch_wait_s:
-            return 0.0
-        head = queue.head()
-        return 0.0 if head is None else head.enqueued_s + self._settings.batch_wait_s - now_s
+        if self._settings.batch_wait_s and len(queue) < cap:
+            head = queue.head()
+            if head is not None:
+                leave_s = max(leave_s, head.enqueued_s + self._settings.batch_wait_s)
+        return leave_s - now_s
 
     def _give_up_hopeless(self, now_s: float, start_s: float) -> None:
         """Tell queries at once that even the next batch, were it of one, would be too late for."""

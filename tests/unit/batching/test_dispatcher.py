@@ -399,3 +399,27 @@ def test_a_slightly_smaller_batch_saves_the_head() -> None:
 
     assert inputs(replica)[-2] == ["old", *(f"{number:02}" for number in range(8))]
     assert bench.sink.failures == {}
+
+
+def test_batch_wait_holds_the_next_batch_back_too_while_one_is_computed() -> None:
+    bench = Bench(batch_wait_s=0.010)
+    replica = bench.replica()
+    for number in range(5):
+        bench.put(f"train{number}")
+        bench.clock.advance(0.010)
+        bench.clock.advance(0.004)
+        replica.answer()
+    bench.put("computing")
+    bench.clock.advance(0.011)
+    sent = len(replica.sent)
+    bench.put("a")
+    bench.clock.advance(0.0036)  # the batch that is computed ends in 0.4 ms
+    assert len(replica.sent) == sent
+    replica.answer()
+    bench.put("b")
+    bench.clock.advance(0.006)
+    assert len(replica.sent) == sent
+
+    bench.clock.advance(0.001)
+
+    assert inputs(replica)[-1] == ["a", "b"]
