@@ -87,6 +87,7 @@ class Dispatcher:
             if wait_s > 0:
                 self._wake_in(wait_s)
             else:
+                self._cancel_wake()
                 self._send_next()
         self._signal()
 
@@ -298,7 +299,7 @@ class Dispatcher:
                 tasks.append(task)
                 break
         if tasks:
-            if probe is not None and probe not in left and self._keep(probe, start_s):
+            if probe is not None and probe not in left and self._keep(probe, finish_s):
                 left.append(probe)
             self._fill(tasks, size, now_s)
             full = full and len(tasks) >= size

@@ -63,8 +63,7 @@ class ModelQueue:
 
     def pop(self) -> PredictTask | None:
         """Take the most urgent task."""
-        heap = self._heap
-        while heap:
+        while heap := self._heap:
             deadline_s, _, task = heap[0]
             if not task.queued or deadline_s != task.deadline_s:
                 heapq.heappop(heap)
