@@ -62,15 +62,15 @@ def verdict(rows: list[Row]) -> list[Check]:
         )
         gain = aimd["per_second"] / none["per_second"]
         if container in ("logistic regression", "linear SVM", "random forest"):
-            checks.append(Check(f"{container}: AIMD is {gain:.1f} × none, at least 5", gain >= 5))
+            checks.append(Check(f"{container}: AIMD is {gain:.1f} x none, at least 5", gain >= 5))
         if container == "kernel SVM":
             checks.append(
-                Check(f"{container}: AIMD is {gain:.2f} × none, 0.9 to 5.5", 0.9 <= gain <= 5.5)
+                Check(f"{container}: AIMD is {gain:.2f} x none, 0.9 to 5.5", 0.9 <= gain <= 5.5)
             )
         ratio = aimd["per_second"] / quantile["per_second"]
         checks.append(
             Check(
-                f"{container}: AIMD is {ratio:.2f} × quantile regression, within 15 %",
+                f"{container}: AIMD is {ratio:.2f} x quantile regression, within 15 %",
                 0.85 <= ratio <= 1.15,
             )
         )

@@ -35,16 +35,17 @@ def run() -> list[Row]:
         "frozen quantile": FrozenQuantile(_FROZEN_AFTER),
         "static": FixedPolicy(best),
     }
-    rows = [_slowdown(name, policy) for name, policy in policies.items()]
-    rows.append(_lull("aimd", AimdPolicy()))
-    rows.append(_lull("original aimd", OriginalAimd()))
+    rows = [slowdown(name, policy) for name, policy in policies.items()]
+    rows.append(lull("aimd", AimdPolicy()))
+    rows.append(lull("original aimd", OriginalAimd()))
     return rows
 
 
-def _slowdown(name: str, policy: BatchSizePolicy) -> Row:
+def slowdown(name: str, policy: BatchSizePolicy, until_s: float = _END_S) -> Row:
+    """Saturate one policy; its container is slow from 11 s to 21 s of the virtual clock."""
     bench = Bench(SLO_S, DispatchSettings(objective_share=1.0))
     log = bench.replica(policy, slowed(MODEL, FACTOR, _SLOW_FROM_S, _SLOW_UNTIL_S))
-    bench.saturate(_END_S)
+    bench.saturate(until_s)
     computed = bench.replicas[0].computed
     before = [each for each in computed if _SLOW_FROM_S - 2 <= each[0] < _SLOW_FROM_S]
     slow = [each for each in computed if _SLOW_FROM_S <= each[0] < _SLOW_UNTIL_S]
@@ -69,7 +70,7 @@ def _slowdown(name: str, policy: BatchSizePolicy) -> Row:
     }
 
 
-def _lull(name: str, policy: BatchSizePolicy) -> Row:
+def lull(name: str, policy: BatchSizePolicy) -> Row:
     """Ten queries a second between two bursts; 2 % of the batches take three times as long."""
     bench = Bench(SLO_S)
     log = bench.replica(policy, noisy(MODEL, 0.02, random.Random(3), hiccup_share=0.02))

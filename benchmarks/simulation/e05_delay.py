@@ -68,9 +68,9 @@ def verdict(rows: list[Row]) -> list[Check]:
         busy = at[0]["busy"] / at[2]["busy"]
         checks += [
             Check(
-                f"{load}, high cost: {fewer:.1f} × fewer batches at 2 ms, at least 2", fewer >= 2
+                f"{load}, high cost: {fewer:.1f} x fewer batches at 2 ms, at least 2", fewer >= 2
             ),
-            Check(f"{load}, high cost: {busy:.1f} × less computing at 2 ms, at least 2", busy >= 2),
+            Check(f"{load}, high cost: {busy:.1f} x less computing at 2 ms, at least 2", busy >= 2),
             Check(
                 f"{load}, high cost: {added_ms:.2f} ms more latency at 2 ms, at most 3",
                 added_ms <= 3,

@@ -25,7 +25,7 @@ _LEAST = 0.01
 def run() -> list[Row]:
     """Run both kinds at every load. Capacity is what two batches within the tightest SLO allow."""
     return [
-        _one(model, mix, drop, load)
+        overload(model, mix, drop, load)
         for model in MODELS
         for mix in MIXES
         for drop in ("early", "lazy")
@@ -33,14 +33,15 @@ def run() -> list[Row]:
     ]
 
 
-def _one(model_name: str, mix: str, drop: str, load: float) -> Row:
+def overload(model_name: str, mix: str, drop: str, load: float, run_s: float = _RUN_S) -> Row:
+    """Run one kind of dropping at one load."""
     model, slos_s = MODELS[model_name], MIXES[mix]
     bench = Bench(min(slos_s), fifo=drop == "lazy")
     # The same controller for both: what differs is the order and the moment of giving up.
     bench.replica(AimdPolicy(), steady(model), depth=1 if drop == "lazy" else 2)
     capacity = model.achievable(min(slos_s), 2)
     since_s = bench.clock.now() + _WARM_S
-    end_s = since_s + _RUN_S
+    end_s = since_s + run_s
     bench.record.since_s = since_s
     choose = random.Random(2)
     bench.open_loop(
@@ -85,7 +86,7 @@ def verdict(rows: list[Row]) -> list[Check]:
             gains += ratios
             checks.append(
                 Check(
-                    f"{model}, {mix}: early drop has {min(ratios):.3f} to {max(ratios):.2f} × the "
+                    f"{model}, {mix}: early drop has {min(ratios):.3f} to {max(ratios):.2f} x the "
                     "goodput of lazy, nowhere less (1 % is noise)",
                     min(ratios) >= 0.99,
                 )

@@ -48,12 +48,12 @@ class AimdPolicy(BatchSizePolicy):
 
     def observe(self, batch: BatchObservation) -> None:
         """Grow below the dead band, hold inside it, cut by 10 % above the objective."""
-        self._latency.observe(batch.size, batch.latency_s)
         if batch.latency_s > batch.objective_s * (1 + _ROUNDING):
             self._late(batch)
             return
         self._late_run = None
         if batch.full:
+            self._latency.observe(batch.size, batch.latency_s)
             target_s = batch.objective_s * (1 - DEAD_BAND)
             if batch.latency_s < target_s:
                 self._grow(batch.size, self._factor(batch.size, target_s, batch.latency_s))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from clipper.batching.lag import SendLead
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.latency import LatencyModel, TransferFloor
+from clipper.batching.outstanding import Outstanding
 from clipper.batching.policy import BatchObservation, BatchSizePolicy
 from clipper.batching.ports import BatchResult, ReplicaPort
 from clipper.batching.queue import ModelQueue
@@ -21,21 +22,8 @@ from clipper.batching.task import PredictTask
 from clipper.clock import Cancellable
 from clipper.datatypes import DefaultReason
 
-
-class _Outstanding:
-    __slots__ = ("alone", "due_s", "full", "held", "late_timer", "sent_s", "tasks")
-
-    def __init__(
-        self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool, held: bool
-    ) -> None:
-        self.tasks = tasks
-        self.sent_s = sent_s
-        self.due_s = due_s
-        self.full = full
-        self.held = held
-        """It could have left before, and was held back until the one before it was nearly done."""
-        self.alone = len(tasks) == 1 and tasks[0].runs_alone
-        self.late_timer: Cancellable | None = None
+_EARLY_S = 0.001
+"""So much before its time a timer of the event loop may fire."""
 
 
 class Dispatcher:
@@ -59,9 +47,11 @@ class Dispatcher:
         self._lane = lane
         self._clock = lane.clock
         self._settings = lane.settings
-        self._outstanding: dict[int, _Outstanding] = {}
+        self._outstanding: dict[int, Outstanding] = {}
         self._alone = 0
         """Outstanding batches that nothing may accompany."""
+        self._watchdog: Cancellable | None = None
+        self._watchdog_s = float("inf")
         self._wake: Cancellable | None = None
         self._wake_s = float("inf")
         self._demanded_s = float("inf")
@@ -97,6 +87,7 @@ class Dispatcher:
             if wait_s > 0:
                 self._wake_in(wait_s)
             else:
+                self._cancel_wake()
                 self._send_next()
         self._signal()
 
@@ -107,7 +98,6 @@ class Dispatcher:
             # Of an earlier registration of the version: only the credit that came with it counts.
             self.pump()
             return
-        self._cancel_late(batch)
         self._cancel_wake()
         self._alone -= batch.alone
         now_s = self._clock.now()
@@ -144,10 +134,11 @@ class Dispatcher:
         """
         self._closed = True
         self._cancel_wake()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         batches = sorted(self._outstanding.values(), key=lambda batch: batch.sent_s)
         self._outstanding.clear()
         for position, batch in enumerate(batches):
-            self._cancel_late(batch)
             for task in batch.tasks:
                 self._put_back(task, lost=lost and position == 0, alone=batch.alone)
 
@@ -182,7 +173,7 @@ class Dispatcher:
         if not self.replica.holds_credits:
             return 0.0
         cap = self.policy.cap
-        now_s = self._clock.now()
+        now_s = leave_s = self._clock.now()
         if self._outstanding:
             if not self.latency.trained:
                 return 0.0
@@ -191,14 +182,14 @@ class Dispatcher:
                 head = queue.head()
                 if head is None or head.deadline_s >= self._answered_s(start_s, cap):
                     return 0.0
-            wait_s = start_s - self._lead.seconds - now_s
-            if wait_s > 0:
+            leave_s = start_s - self._lead.seconds
+            if leave_s > now_s:
                 self._give_up_hopeless(now_s, start_s)
-            return wait_s
-        if len(queue) >= cap or not self._settings.batch_wait_s:
-            return 0.0
-        head = queue.head()
-        return 0.0 if head is None else head.enqueued_s + self._settings.batch_wait_s - now_s
+        if self._settings.batch_wait_s and len(queue) < cap:
+            head = queue.head()
+            if head is not None:
+                leave_s = max(leave_s, head.enqueued_s + self._settings.batch_wait_s)
+        return leave_s - now_s
 
     def _give_up_hopeless(self, now_s: float, start_s: float) -> None:
         """Tell queries at once that even the next batch, were it of one, would be too late for."""
@@ -234,7 +225,7 @@ class Dispatcher:
             demand,
         )
         held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead.seconds
-        batch = _Outstanding(tasks, now_s, due_s, full, held)
+        batch = Outstanding(tasks, now_s, due_s, full, held)
         self._outstanding[batch_id] = batch
         self._alone += batch.alone
         self._watch(batch, due_s - now_s)
@@ -308,7 +299,7 @@ class Dispatcher:
                 tasks.append(task)
                 break
         if tasks:
-            if probe is not None and probe not in left and self._keep(probe, start_s):
+            if probe is not None and probe not in left and self._keep(probe, finish_s):
                 left.append(probe)
             self._fill(tasks, size, now_s)
             full = full and len(tasks) >= size
@@ -342,19 +333,42 @@ class Dispatcher:
         self._lane.sink.failed(task, DefaultReason.SLO, "")
         return False
 
-    def _watch(self, batch: _Outstanding, predicted_s: float) -> None:
+    def _watch(self, batch: Outstanding, predicted_s: float) -> None:
+        """Note when a batch is late. One timer serves all batches: most are answered before."""
         expected_s = predicted_s if self.latency.trained else self._lane.objective_s
         delay_s = max(self._settings.late_factor * expected_s, self._settings.late_floor_s)
-        batch.late_timer = self._clock.call_later(delay_s, lambda: self._late(batch))
+        batch.late_s = batch.sent_s + delay_s
+        if batch.late_s < self._watchdog_s:
+            self._watch_from(batch.late_s, delay_s)
 
-    def _late(self, batch: _Outstanding) -> None:
-        """Stop feeding the replica; offer its queries to the others while they can be in time."""
-        batch.late_timer = None
-        self.suspect = True
-        for task in batch.tasks:
-            # Once only: an input on which user code hangs must not take every replica in turn.
-            task.stranded = not (task.queued or task.offered)
-        self._lane.rescue()
+    def _watch_from(self, late_s: float, delay_s: float) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog_s = late_s
+        self._watchdog = self._clock.call_later(delay_s, self._look_for_late)
+
+    def _look_for_late(self) -> None:
+        """Stop feeding a replica that is late; offer its queries to the others in time."""
+        self._watchdog = None
+        self._watchdog_s = float("inf")
+        now_s = self._clock.now()
+        next_s = float("inf")
+        found = False
+        for batch in self._outstanding.values():
+            if batch.late:
+                continue
+            if batch.late_s > now_s + _EARLY_S:
+                next_s = min(next_s, batch.late_s)
+                continue
+            batch.late = found = True
+            for task in batch.tasks:
+                # Once only: an input on which user code hangs must not take every replica in turn.
+                task.stranded = not (task.queued or task.offered)
+        if next_s < float("inf"):
+            self._watch_from(next_s, next_s - now_s)
+        if found:
+            self.suspect = True
+            self._lane.rescue()
 
     def offer_stranded(self) -> None:
         """Put back what this replica is late with, for another one; its own answer still counts."""
@@ -396,8 +410,3 @@ class Dispatcher:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-
-    @staticmethod
-    def _cancel_late(batch: _Outstanding) -> None:
-        if batch.late_timer is not None:
-            batch.late_timer.cancel()

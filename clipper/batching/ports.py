@@ -69,7 +69,8 @@ class DispatchSettings:
     max_batch_bytes: int = 16 << 20
     """Inputs of one batch together; a single larger input still goes, alone."""
     batch_wait_s: float = 0.0
-    """How long an idle replica waits for a fuller batch (paper §4.3.2)."""
+    """How long a batch that is not full waits for more, from when its first query was queued
+    (paper §4.3.2)."""
     objective_share: float = 0.55
     """Share of the tightest SLO that one batch may take. A query waits at most behind one batch
     and is answered with the next, so two batches must fit: one half, and what the dead band of

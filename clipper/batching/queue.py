@@ -63,12 +63,16 @@ class ModelQueue:
 
     def pop(self) -> PredictTask | None:
         """Take the most urgent task."""
-        task = self.head()
-        if task is not None:
-            heapq.heappop(self._heap)
-            task.queued = False
-            self._queued -= 1
-        return task
+        while heap := self._heap:
+            deadline_s, _, task = heap[0]
+            if not task.queued or deadline_s != task.deadline_s:
+                heapq.heappop(heap)
+            elif self._is_current(task):
+                heapq.heappop(heap)
+                task.queued = False
+                self._queued -= 1
+                return task
+        return None
 
     def drain(self) -> list[PredictTask]:
         """Take everything, most urgent first."""

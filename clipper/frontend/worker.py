@@ -14,6 +14,7 @@ from typing import cast
 import uvicorn
 
 from clipper import __version__
+from clipper.batching.lag import LagEstimate
 from clipper.batching.ports import DispatchSettings
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
@@ -22,6 +23,7 @@ from clipper.errors import StoreUnavailable
 from clipper.frontend.app import create_app
 from clipper.frontend.applications import ConfigFollower
 from clipper.frontend.garbage import collect_when_idle, spare_queries_full_collections
+from clipper.frontend.loop_lag import LoopLagMonitor
 from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
@@ -66,12 +68,15 @@ class Worker:
         self.observer = WorkerObserver(metrics, self.applications)
         self.metrics = metrics
         self.cache: PredictionCache[PredictTask] = PredictionCache(settings.query.cache_size_bytes)
+        lag = LagEstimate()
+        self.loop_lag = LoopLagMonitor(clock, lag, metrics.loop_lag.observe)
         self.fleet = Fleet(
             clock,
             DispatchSettings(max_batch_bytes=settings.query.max_batch_bytes),
             self.observer,
             _encode_probe,
             self._readiness_changed,
+            lag,
         )
         self.executor = TaskExecutor(clock, self.cache, self.fleet, settings.query.max_queue_length)
         self.fleet.connect_sink(self.executor)
@@ -196,6 +201,7 @@ async def run_worker(
     await worker.follower.replicas_returned(_RETURN_S)
     spare_queries_full_collections()
     collecting = asyncio.create_task(collect_when_idle(lambda: worker.processor.ids.issued))
+    worker.loop_lag.start()
     http.started(worker, hub)
     serving = http.start()
     await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -206,6 +212,7 @@ async def run_worker(
     await http.stop()
     for task in (stopped, collecting):
         task.cancel()
+    worker.loop_lag.stop()
     await worker.leave()
     following.cancel()
     with contextlib.suppress(StoreUnavailable):

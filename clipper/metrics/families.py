@@ -167,6 +167,12 @@ CACHE_EVICTIONS = Family(
 HTTP_RESPONSES = Family(
     "clipper_http_responses_total", Kind.COUNTER, "HTTP responses by status", labels=("code",)
 )
+LOOP_LAG = Family(
+    "clipper_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How late a frontend worker's event loop ran what was due, measured 20 times a second",
+    bounds=LATENCY_BOUNDS_S,
+)
 CONFIG_REVISION = Family(
     "clipper_config_revision",
     Kind.GAUGE,

@@ -177,6 +177,7 @@ class FrontendMetrics:
         self.cache_bytes = registry.gauge(families.CACHE_BYTES)
         self.cache_entries = registry.gauge(families.CACHE_ENTRIES)
         self.cache_evictions = registry.counter(families.CACHE_EVICTIONS)
+        self.loop_lag = registry.histogram(families.LOOP_LAG)
         self.config_revision = registry.gauge(families.CONFIG_REVISION)
         self.store_up = registry.gauge(families.STORE_UP)
         registry.gauge(families.INFO, version).set(1)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from clipper.batching.catalog import make_batch_policy
 from clipper.batching.dispatcher import Dispatcher
+from clipper.batching.lag import LagEstimate
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.ports import DispatchObserver, DispatchSettings, TaskSink
 from clipper.batching.queue import ModelQueue
@@ -98,8 +99,13 @@ class Fleet:
         observer: FleetObserver,
         encode_probe: Callable[[ModelRecord], bytes],
         on_change: Callable[[], None],
+        lag: LagEstimate | None = None,
     ) -> None:
-        """``on_change`` is told whenever readiness or the set of replicas changed."""
+        """``on_change`` is told whenever readiness or the set of replicas changed.
+
+        ``lag`` is the event loop's; without one it counts as none.
+        """
+        self._lag = lag
         self._clock = clock
         self._settings = settings
         self._observer = observer
@@ -224,7 +230,7 @@ class Fleet:
         sink = self._sink
         observer = self._observer.model(record.id)
         lane = DispatcherLane(
-            self._clock, self._settings_of(record), sink, observer, record.generation
+            self._clock, self._settings_of(record), sink, observer, record.generation, self._lag
         )
         queue = ModelQueue(lambda task: sink.failed(task, DefaultReason.SLO, ""))
         served = self._models[record.id] = ServedModel(record, lane, queue, observer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clipper.batching.dispatcher import Dispatcher
 from clipper.batching.fixed import FixedPolicy
+from clipper.batching.lag import LagEstimate
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.policy import BatchSizePolicy
 from clipper.batching.ports import DispatchSettings
@@ -68,7 +69,8 @@ class Observer:
 class Bench:
     """One model version with its queue, lane and replicas."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, lag: LagEstimate | None = None, **settings: float) -> None:
+        self.lag = lag or LagEstimate()
         self.clock = VirtualClock()
         self.sink = FakeSink()
         self.observer = Observer()
@@ -78,6 +80,7 @@ class Bench:
             self.sink,
             self.observer,
             generation=7,
+            lag=self.lag,
         )
         self.lane.set_slo(0.1)
         self.queue = ModelQueue(lambda item: self.sink.failed(item, DefaultReason.SLO, ""))

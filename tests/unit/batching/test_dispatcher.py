@@ -4,6 +4,7 @@ import pytest
 
 from clipper.batching.aimd import AimdPolicy
 from clipper.batching.fixed import FixedPolicy
+from clipper.batching.lag import LagEstimate
 from clipper.datatypes import DefaultReason
 from tests.fakes.fake_replica import FakeReplica, FakeResult
 
@@ -300,3 +301,125 @@ def test_errors_of_predictions_do_not_add_up_while_the_pipe_stays_full() -> None
         bench.clock.settle()
 
     assert bench.sink.failures == {}
+
+
+def lagging_bench(lag_s: float) -> Bench:
+    bench = Bench(lag=LagEstimate())
+    for _ in range(200):
+        bench.lag.observe(lag_s)
+    return bench
+
+
+def test_our_own_lag_is_taken_off_the_budgets_that_containers_get() -> None:
+    bench = lagging_bench(0.004)
+    replica = bench.replica()
+    bench.put("a", slo_s=0.1)
+
+    bench.clock.settle()
+
+    assert replica.sent[0].budgets_s == pytest.approx([0.096])
+
+
+def test_what_only_our_own_lag_makes_late_is_given_up_before_a_batch_is_wasted() -> None:
+    for lag_s, failed in ((0.0, False), (0.008, True)):
+        bench = lagging_bench(lag_s)
+        replica = bench.replica(FixedPolicy(1))
+        bench.train(replica, 0.040)
+        bench.put("computing", slo_s=10.0)
+        bench.clock.settle()
+        bench.put("tight", slo_s=0.085)  # 40 ms wait, 40 ms compute
+        bench.clock.advance(0.0399)
+
+        assert (b"tight" in bench.sink.failures) == failed
+
+
+def test_a_lag_of_the_whole_objective_still_lets_queries_through() -> None:
+    bench = lagging_bench(0.5)
+    replica = bench.replica()
+    bench.train(replica, 0.030)
+    bench.put("computing", slo_s=0.1)
+    bench.clock.settle()
+    bench.put("next", slo_s=0.1)
+    bench.clock.advance(0.030)
+    replica.answer()
+
+    assert inputs(replica)[-1] == ["next"]
+
+
+def test_a_hopeless_head_does_not_cost_an_idle_replica_a_batch() -> None:
+    """A batch for one query that is late anyway delays all that are not."""
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(10))
+    bench.train(replica, 0.050)
+
+    bench.put("hopeless", slo_s=0.010)
+    bench.put("fine", slo_s=0.080)
+    bench.clock.settle()
+
+    assert inputs(replica)[-1] == ["fine"]
+    assert b"hopeless" in bench.sink.failures
+
+
+def learnt_line(bench: Bench, offset_s: float, slope_s: float, cap: int) -> FakeReplica:
+    """A replica of which the dispatcher knows what batches of any size take."""
+    replica = bench.replica(FixedPolicy(cap))
+    for size in (1, 4, 8, 2, 6) * 4:
+        for number in range(size):
+            bench.put(f"train{number}", slo_s=1000.0)
+        bench.clock.settle()
+        compute_s = offset_s + slope_s * size
+        bench.clock.advance(compute_s)
+        replica.answer(result=FakeResult(replica.sent[-1].inputs, compute_s=compute_s))
+    return replica
+
+
+def test_under_overload_batches_stay_as_large_as_planned() -> None:
+    """10 ms + 1 ms a query: the oldest could only be saved by a batch of half the efficiency."""
+    bench = Bench()
+    replica = learnt_line(bench, 0.010, 0.001, cap=10)
+    bench.put("old", slo_s=0.0135)
+    for number in range(20):
+        bench.put(f"{number:02}", slo_s=0.030)
+
+    bench.clock.settle()
+
+    assert [f"{number:02}" for number in range(10)] in inputs(replica)
+    assert b"old" in bench.sink.failures
+
+
+def test_a_slightly_smaller_batch_saves_the_head() -> None:
+    """Almost no fixed cost: nine at a time are as good as ten."""
+    bench = Bench()
+    replica = learnt_line(bench, 0.0002, 0.001, cap=10)
+    bench.put("old", slo_s=0.0094)
+    for number in range(20):
+        bench.put(f"{number:02}", slo_s=0.030)
+
+    bench.clock.settle()
+
+    assert inputs(replica)[-2] == ["old", *(f"{number:02}" for number in range(8))]
+    assert bench.sink.failures == {}
+
+
+def test_batch_wait_holds_the_next_batch_back_too_while_one_is_computed() -> None:
+    bench = Bench(batch_wait_s=0.010)
+    replica = bench.replica()
+    for number in range(5):
+        bench.put(f"train{number}")
+        bench.clock.advance(0.010)
+        bench.clock.advance(0.004)
+        replica.answer()
+    bench.put("computing")
+    bench.clock.advance(0.011)
+    sent = len(replica.sent)
+    bench.put("a")
+    bench.clock.advance(0.0036)  # the batch that is computed ends in 0.4 ms
+    assert len(replica.sent) == sent
+    replica.answer()
+    bench.put("b")
+    bench.clock.advance(0.006)
+    assert len(replica.sent) == sent
+
+    bench.clock.advance(0.001)
+
+    assert inputs(replica)[-1] == ["a", "b"]

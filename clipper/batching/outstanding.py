@@ -1,0 +1,27 @@
+"""A batch on its way: sent to a replica and not yet answered."""
+
+from __future__ import annotations
+
+from clipper.batching.task import PredictTask
+
+
+class Outstanding:
+    """What its dispatcher remembers of a batch until the answer. Times in seconds of the clock."""
+
+    __slots__ = ("alone", "due_s", "full", "held", "late", "late_s", "sent_s", "tasks")
+
+    def __init__(
+        self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool, held: bool
+    ) -> None:
+        self.tasks = tasks
+        self.sent_s = sent_s
+        self.due_s = due_s
+        """When the container is expected to be done with it."""
+        self.full = full
+        """The queue held as many queries as the policy allowed."""
+        self.held = held
+        """It could have left before, and was held back until the one before it was nearly done."""
+        self.alone = len(tasks) == 1 and tasks[0].runs_alone
+        self.late_s = float("inf")
+        """From when on the replica is suspect because of it."""
+        self.late = False
