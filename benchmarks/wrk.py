@@ -2,8 +2,9 @@
 
 ``wrk`` counts statuses above 399 by itself. Defaults keep status 200, and to see them a Lua
 function has to look at every answer, for which wrk builds tables of its headers; `LoadSpec.inspect`
-asks for that, and it costs wrk one or two microseconds for each answer. Latencies are wrk's: it adds samples behind each stall for the requests that
-a stalled connection would have sent (its correction for coordinated omission).
+asks for that, and it costs wrk one or two microseconds for each answer. Latencies are wrk's: it
+adds samples behind each stall for the requests that a stalled connection would have sent (its
+correction for coordinated omission).
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ done = function(summary, latency, requests)
   end
   local defaults, refused = {defaults}, {refused}
   local e = summary.errors
+  local broken = e.connect + e.read + e.write + e.timeout
   io.write(string.format(
     '{mark}{{"requests":%d,"duration_us":%d,"failed":%d,"broken":%d,"defaults":%d,' ..
     '"within":%d,"samples":%d,"mean":%.1f,"p50":%d,"p95":%d,"p99":%d,"max":%d}}\\n',
-    summary.requests, summary.duration, e.status - refused, e.connect + e.read + e.write + e.timeout,
+    summary.requests, summary.duration, e.status - refused, broken,
     defaults, within, samples, latency.mean, latency:percentile(50), latency:percentile(95),
     latency:percentile(99), latency.max))
 end
