@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
-  bench-all proto wheel venv clean
+  bench-all bench-peers proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,12 @@ bench: $(VENV)/.bench ## print the benchmark ladder: five minutes
 
 bench-all: $(VENV)/.bench ## every benchmark and experiment, the soak last: about an hour
 	@$(BIN)/python -m benchmarks.everything
+
+PEERS ?= .peers
+PEERS_ARGS ?=
+
+bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about two hours
+	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
 	@$(BIN)/clipper images build

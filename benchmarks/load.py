@@ -42,7 +42,7 @@ class _Client:
     """Connections and request source of one run."""
 
     def __init__(self, spec: LoadSpec) -> None:
-        template = RequestTemplate(f"{spec.host}:{spec.port}", spec.path, spec.values)
+        template = RequestTemplate(f"{spec.host}:{spec.port}", spec.path, spec.values, spec.body)
         self._encode = template.numbered
         self._numbers = numbers(spec)
         self.spec = spec

@@ -23,6 +23,8 @@ class LoadSpec:
     path: str
     values: list[float]
     """The input; its first element varies with the number of the input."""
+    body: str = dataclasses.field(default="", kw_only=True)
+    """The body for a server with another form than Clipper's: `wire.SLOT` is its first element."""
     connections: int
     duration_s: float
     inputs: str = Inputs.SAME

@@ -77,7 +77,7 @@ def can_do(spec: LoadSpec) -> bool:
 
 def script(spec: LoadSpec) -> str:
     """Return the Lua script of a run."""
-    template = RequestTemplate(f"{spec.host}:{spec.port}", spec.path, spec.values)
+    template = RequestTemplate(f"{spec.host}:{spec.port}", spec.path, spec.values, spec.body)
     if spec.inputs == Inputs.SAME:
         body = template.same.partition(b"\r\n\r\n")[2]
         text = _SAME.format(body=_lua_string(body))

@@ -22,6 +22,7 @@ from clipper.errors import ClipperException
 from clipper.logs import setup_logging
 from clipper.rpc.channel import host_port
 from clipper.settings import (
+    HttpProtocol,
     HttpSettings,
     QueryFrontendSettings,
     QuerySettings,
@@ -96,6 +97,10 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-body-bytes", type=int, default=http.max_body_bytes)
     parser.add_argument("--max-batch-inputs", type=int, default=http.max_batch_inputs)
     parser.add_argument("--max-queue-length", type=int, default=query.max_queue_length)
+    parser.add_argument(
+        "--http-protocol", type=HttpProtocol, choices=list(HttpProtocol), default=http.protocol,
+        help="what reads predict requests: a class made for them (the default), or uvicorn's",
+    )  # fmt: skip
 
 
 def _not_negative(text: str) -> int:
@@ -143,6 +148,7 @@ def query_settings(arguments: argparse.Namespace, index: int) -> QueryFrontendSe
             timeout_content_s=arguments.timeout_content,
             max_body_bytes=arguments.max_body_bytes,
             max_batch_inputs=arguments.max_batch_inputs,
+            protocol=arguments.http_protocol,
         ),
         query=QuerySettings(
             cache_size_bytes=arguments.prediction_cache_size,

@@ -5,10 +5,10 @@ Predictions, feedback and probe inputs are all packed here, so that they take th
 
 from __future__ import annotations
 
-import array
 import binascii
+import functools
 import math
-import sys
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,16 +22,13 @@ FLOAT32_MAX = 3.40282356e38
 INT32 = range(-(2**31), 2**31)
 
 
-def _numeric_packer(typecode: str) -> Callable[[Any], bytes]:
-    if sys.byteorder == "little":
-        return lambda values: array.array(typecode, values).tobytes()
+@functools.lru_cache(maxsize=1024)
+def _layout(code: str, count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}{code}")
 
-    def pack_swapped(values: Any) -> bytes:
-        packed = array.array(typecode, values)
-        packed.byteswap()
-        return packed.tobytes()
 
-    return pack_swapped
+def _numeric_packer(code: str) -> Callable[[Any], bytes]:
+    return lambda values: _layout(code, len(values)).pack(*values)
 
 
 def _pack_base64(text: str) -> bytes:
@@ -106,7 +103,7 @@ def _pack(value: Any, input_type: InputType) -> bytes:
         return kind.pack(value)
     except binascii.Error as error:
         raise JsonFault(f"The input is not base64-encoded: {error}") from error
-    except (OverflowError, UnicodeError, ValueError) as error:
+    except (OverflowError, UnicodeError, ValueError, struct.error) as error:
         raise JsonFault(f"The input cannot be encoded as {input_type}: {error}") from error
 
 

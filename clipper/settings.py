@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+
+
+class HttpProtocol(enum.StrEnum):
+    """What reads HTTP on the query frontend's port."""
+
+    CLIPPER = "clipper"
+    """A class for predict requests, with uvicorn's behind it for all others."""
+    UVICORN = "uvicorn"
+    """uvicorn's alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class HttpSettings:
     """Larger bodies are answered 413."""
     max_batch_inputs: int = 10_000
     """More inputs in one request are answered 400."""
+    protocol: HttpProtocol = HttpProtocol.CLIPPER
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

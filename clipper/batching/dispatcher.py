@@ -5,12 +5,13 @@ every event ends in `pump`, the only place that sends. It decides with pure obje
 batch-size policy, the latency model, the queue. All of it belongs to the event loop's thread.
 
 When is a second batch sent while one is being computed? Just before the first is expected to be
-done, or at once when the queue fills a batch: earlier would only freeze its contents, and what
-arrives meanwhile would have to wait one batch longer.
+done, or at once when the queue fills a batch that will be in time: earlier would only freeze its
+contents, and what arrives meanwhile would have to wait one batch longer.
 """
 
 from __future__ import annotations
 
+from clipper.batching.lag import SendLead
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.latency import LatencyModel, TransferFloor
 from clipper.batching.policy import BatchObservation, BatchSizePolicy
@@ -22,13 +23,17 @@ from clipper.datatypes import DefaultReason
 
 
 class _Outstanding:
-    __slots__ = ("alone", "due_s", "full", "late_timer", "sent_s", "tasks")
+    __slots__ = ("alone", "due_s", "full", "held", "late_timer", "sent_s", "tasks")
 
-    def __init__(self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool) -> None:
+    def __init__(
+        self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool, held: bool
+    ) -> None:
         self.tasks = tasks
         self.sent_s = sent_s
         self.due_s = due_s
         self.full = full
+        self.held = held
+        """It could have left before, and was held back until the one before it was nearly done."""
         self.alone = len(tasks) == 1 and tasks[0].runs_alone
         self.late_timer: Cancellable | None = None
 
@@ -47,6 +52,7 @@ class Dispatcher:
         self.policy = policy
         self.latency = LatencyModel()
         self._transfer = TransferFloor()
+        self._lead = SendLead()
         self.suspect = False
         self.draining = False
         self._queue = queue
@@ -54,6 +60,8 @@ class Dispatcher:
         self._clock = lane.clock
         self._settings = lane.settings
         self._outstanding: dict[int, _Outstanding] = {}
+        self._alone = 0
+        """Outstanding batches that nothing may accompany."""
         self._wake: Cancellable | None = None
         self._wake_s = float("inf")
         self._demanded_s = float("inf")
@@ -72,14 +80,19 @@ class Dispatcher:
         return (
             self.replica.credits > 0
             and not (self.suspect or self.draining or self._closed)
-            and not any(batch.alone for batch in self._outstanding.values())
+            and not self._alone
         )
+
+    @property
+    def holding(self) -> bool:
+        """Whether a timer is set for the next batch, and the queue does not fill one before."""
+        return self._wake is not None and len(self._queue) < self.policy.cap
 
     def pump(self) -> None:
         """Send the next batch if there is one and it is time; otherwise arrange to be called."""
         if self._closed:
             return
-        if self.can_send:
+        if len(self._queue) and self.can_send:
             wait_s = self._wait_s()
             if wait_s > 0:
                 self._wake_in(wait_s)
@@ -95,6 +108,8 @@ class Dispatcher:
             self.pump()
             return
         self._cancel_late(batch)
+        self._cancel_wake()
+        self._alone -= batch.alone
         now_s = self._clock.now()
         round_trip_s = now_s - batch.sent_s
         # What a container says of itself cannot have taken longer than the whole.
@@ -102,9 +117,11 @@ class Dispatcher:
         compute_s = min(result.compute_s, round_trip_s)
         latency_s = round_trip_s - queue_s
         size = len(batch.tasks)
-        self.latency.observe(size, latency_s)
         transfer_s = self._transfer.observe_s(size, max(0.0, latency_s - compute_s))
         own_s = compute_s + transfer_s
+        self.latency.observe(size, own_s)
+        if batch.held:
+            self._lead.observe(queue_s)
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
         self._lane.observer.answered(size, result, round_trip_s)
         self.suspect = False
@@ -161,96 +178,161 @@ class Dispatcher:
 
     def _wait_s(self) -> float:
         """Return how long it is better to wait before the next batch leaves."""
-        queued = len(self._queue)
-        if queued == 0 or queued >= self.policy.cap or not self.replica.holds_credits:
+        queue = self._queue
+        if not self.replica.holds_credits:
             return 0.0
+        cap = self.policy.cap
         now_s = self._clock.now()
         if self._outstanding:
             if not self.latency.trained:
                 return 0.0
-            due_s = max(batch.due_s for batch in self._outstanding.values())
-            return due_s - self._lead_s() - now_s
-        head = self._queue.head()
-        if head is None or not self._settings.batch_wait_s:
+            start_s = self._start_s(now_s)
+            if len(queue) >= cap:
+                head = queue.head()
+                if head is None or head.deadline_s >= self._answered_s(start_s, cap):
+                    return 0.0
+            wait_s = start_s - self._lead.seconds - now_s
+            if wait_s > 0:
+                self._give_up_hopeless(now_s, start_s)
+            return wait_s
+        if len(queue) >= cap or not self._settings.batch_wait_s:
             return 0.0
-        return head.enqueued_s + self._settings.batch_wait_s - now_s
+        head = queue.head()
+        return 0.0 if head is None else head.enqueued_s + self._settings.batch_wait_s - now_s
 
-    def _lead_s(self) -> float:
-        """Return how long before the end of one batch the next should leave."""
-        return 0.0005 + 0.1 * self.latency.predict_s(1)
+    def _give_up_hopeless(self, now_s: float, start_s: float) -> None:
+        """Tell queries at once that even the next batch, were it of one, would be too late for."""
+        finish_s = self._answered_s(start_s, 1)
+        queue = self._queue
+        while (head := queue.head()) is not None and head.deadline_s < finish_s:
+            if head.deadline_s >= self._lane.others_finish_s(self, now_s, 1):
+                return
+            queue.discard(head)
+            if self._keep(head, finish_s):
+                queue.put(head, now_s)
 
     def _send_next(self) -> None:
         now_s = self._clock.now()
-        planned = min(self.policy.cap, len(self._queue))
-        finish_s = self.finish_s(now_s, planned)
-        tasks = self._take(now_s, finish_s, planned)
+        start_s = self._start_s(now_s)
+        tasks, full = self._take(now_s, start_s)
         if not tasks:
             return
         queue = self._queue
-        head = queue.head() if not self.replica.holds_credits else None
-        demand = (len(queue), head.deadline_s - now_s) if head is not None else None
-        self._demanded_s = head.deadline_s if head is not None else float("inf")
+        cap = self.policy.cap
+        due_s = start_s + self.latency.predict_s(len(tasks))
+        demand = None
+        if not self.replica.holds_credits:
+            head = queue.head()
+            demand = (len(queue), head.deadline_s - now_s) if head is not None else None
+            self._demanded_s = head.deadline_s if head is not None else float("inf")
         slacks_s = [task.deadline_s - now_s for task in tasks]
+        lag_s = self._lane.lag_s
         batch_id = self.replica.send_batch(
-            [task.input for task in tasks], slacks_s, self._lane.generation, demand
+            [task.input for task in tasks],
+            [slack_s - lag_s for slack_s in slacks_s] if lag_s else slacks_s,
+            self._lane.generation,
+            demand,
         )
-        batch = _Outstanding(tasks, now_s, finish_s, len(tasks) >= self.policy.cap)
+        held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead.seconds
+        batch = _Outstanding(tasks, now_s, due_s, full, held)
         self._outstanding[batch_id] = batch
-        self._watch(batch, finish_s - now_s)
-        self._lane.observer.sent(
-            [now_s - task.enqueued_s for task in tasks], slacks_s, self.policy.cap
-        )
+        self._alone += batch.alone
+        self._watch(batch, due_s - now_s)
+        self._lane.observer.sent([now_s - task.enqueued_s for task in tasks], slacks_s, cap)
         if len(queue):
             self._lane.wake()
 
     def finish_s(self, now_s: float, size: int) -> float:
         """Return when a batch that was sent now would be answered, as far as is known."""
-        behind_s = max((b.due_s - now_s for b in self._outstanding.values()), default=0.0)
-        if not self.replica.holds_credits:
-            behind_s = max(behind_s, self._shared_wait_s)
-        return now_s + max(0.0, behind_s) + self.latency.predict_s(size)
+        return self._answered_s(self._start_s(now_s), size)
 
-    def _take(self, now_s: float, finish_s: float, planned: int) -> list[PredictTask]:
+    def _start_s(self, now_s: float) -> float:
+        """Return when the container would begin with a batch that was sent now."""
+        start_s = now_s if self.replica.holds_credits else now_s + self._shared_wait_s
+        for batch in self._outstanding.values():
+            if batch.due_s > start_s:
+                start_s = batch.due_s
+        return start_s
+
+    def _answered_s(self, start_s: float, size: int) -> float:
+        """Return when a batch that begins then is answered: our own lag comes on top of it."""
+        return start_s + self.latency.predict_s(size) + self._lane.lag_s
+
+    def _take(self, now_s: float, start_s: float) -> tuple[list[PredictTask], bool]:
         """Pop a batch; give up on queries that no replica could answer in time.
 
-        Those that another replica could still answer stay in the queue. An idle replica takes the
-        first task whatever the prediction says: a pessimistic model of the latency would otherwise
-        lock the replica out for ever (design decision 6). Where another could answer that task, it
-        gets it too, so that the trial costs nobody a default.
+        The head decides for all, since what lies behind it has more time. It is given up when it
+        cannot wait for as large a batch as is planned, unless one hardly less efficient suits it:
+        smaller ones, for its sake, would cost others their answers, and under overload there
+        would be no end of that. Where another replica could still answer, it stays in the queue.
+
+        When nothing fits, an idle replica takes the head whatever the prediction says: a
+        pessimistic model of the latency would otherwise lock the replica out for ever (design
+        decision 6). Where another could answer that task, it gets it too, so that the trial costs
+        nobody a default.
+
+        Returns:
+            The batch, and whether the queue held as many as the policy allowed.
         """
-        elsewhere_s = self._lane.others_finish_s(self, now_s, planned)
-        left: list[PredictTask] = []
-        tasks: list[PredictTask] = []
-        room = self._settings.max_batch_bytes
         queue = self._queue
-        while len(tasks) < self.policy.cap:
-            task = queue.pop()
-            if task is None:
+        cap = self.policy.cap
+        planned = min(cap, len(queue))
+        elsewhere_s = self._lane.others_finish_s(self, now_s, planned)
+        idle = not self._outstanding
+        left: list[PredictTask] = []
+        probe: PredictTask | None = None
+        tasks: list[PredictTask] = []
+        full = False
+        while (task := queue.pop()) is not None:
+            size = 1 if task.runs_alone else min(cap, len(queue) + 1)
+            finish_s = self._answered_s(start_s, size)
+            full = size >= cap
+            if task.deadline_s >= finish_s:
+                tasks.append(task)
                 break
-            probe = not tasks and not self._outstanding
-            if task.deadline_s < finish_s:
-                if task.deadline_s >= elsewhere_s:
-                    left.append(task)
-                    if len(left) > planned:
-                        # Enough looked through; what lies behind is not hopeless either.
-                        break
-                    if not probe or task.runs_alone:
-                        continue
-                elif not probe and not self._keep(task, finish_s):
-                    continue
-            if tasks and (len(task.input) > room or task.runs_alone):
-                queue.put(task, now_s)
+            suited = self.latency.suited(size, finish_s - task.deadline_s)
+            if suited:
+                size = suited
+                tasks.append(task)
                 break
-            if task.runs_alone and self._outstanding:
+            if task.deadline_s >= elsewhere_s:
+                left.append(task)
+                if idle and probe is None and not task.runs_alone:
+                    probe = task
+                if len(left) > planned:
+                    # Enough looked through; what lies behind is not hopeless either.
+                    break
+            elif idle and probe is None:
+                probe = task
+            elif self._keep(task, finish_s):
+                tasks.append(task)
+                break
+        if tasks:
+            if probe is not None and probe not in left and self._keep(probe, start_s):
+                left.append(probe)
+            self._fill(tasks, size, now_s)
+            full = full and len(tasks) >= size
+        elif probe is not None:
+            tasks.append(probe)
+            full = cap == 1
+        for task in left:
+            queue.put(task, now_s)
+        return tasks, full
+
+    def _fill(self, tasks: list[PredictTask], size: int, now_s: float) -> None:
+        """Add to the first task what follows it in the queue, as far as it fits in one message."""
+        queue = self._queue
+        if tasks[0].runs_alone:
+            if self._outstanding:
+                queue.put(tasks.pop(), now_s)
+            return
+        room = self._settings.max_batch_bytes - len(tasks[0].input)
+        while len(tasks) < size and (task := queue.pop()) is not None:
+            room -= len(task.input)
+            if room < 0 or task.runs_alone:
                 queue.put(task, now_s)
                 break
             tasks.append(task)
-            room -= len(task.input)
-            if task.runs_alone:
-                break
-        for task in left:
-            queue.put(task, now_s)
-        return tasks
 
     def _keep(self, task: PredictTask, finish_s: float) -> bool:
         """Give up the waiters that cannot wait; True when others still can."""

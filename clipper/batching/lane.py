@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from clipper.batching.lag import LagEstimate
 from clipper.batching.ports import DispatchObserver, DispatchSettings, ReplicaPort, TaskSink
 from clipper.clock import Clock
+
+_ANY_SLO_S = 1.0
+"""The objective of a version that no application uses yet."""
 
 
 class Feeder(Protocol):
@@ -19,6 +23,10 @@ class Feeder(Protocol):
     @property
     def can_send(self) -> bool:
         """Whether a batch could leave now, were there one."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether it will look by itself when it is time, and new work does not change that."""
 
     @property
     def outstanding(self) -> int:
@@ -47,19 +55,28 @@ class DispatcherLane:
         sink: TaskSink,
         observer: DispatchObserver,
         generation: int,
+        lag: LagEstimate | None = None,
     ) -> None:
+        """``lag`` is the event loop's, kept up to date by whoever measures it."""
         self.clock = clock
         self.settings = settings
         self.sink = sink
         self.observer = observer
         self.generation = generation
-        self.objective_s = 1.0
+        self._lag = lag or LagEstimate()
+        self.set_slo(_ANY_SLO_S)
         self.dispatchers: list[Feeder] = []
         self._scheduled = False
 
     def set_slo(self, slo_s: float) -> None:
         """Steer batches to the tightest latency objective among the applications."""
+        self._slo_s = slo_s
         self.objective_s = slo_s * self.settings.objective_share
+
+    @property
+    def lag_s(self) -> float:
+        """How long an answer waits for this event loop before it is handled."""
+        return self._lag.within(self._slo_s)
 
     @property
     def has_healthy(self) -> bool:
@@ -72,6 +89,8 @@ class DispatcherLane:
         A suspect one counts: it may answer at any moment, and giving up what only it could
         answer in time would empty the whole queue for a stall of some milliseconds.
         """
+        if len(self.dispatchers) == 1:
+            return math.inf
         return min(
             (
                 other.finish_s(now_s, size)
@@ -96,6 +115,11 @@ class DispatcherLane:
 
     def _wake_now(self) -> None:
         self._scheduled = False
+        if len(self.dispatchers) == 1:
+            # The usual case, asked for nearly every query.
+            if not self.dispatchers[0].holding:
+                self.dispatchers[0].pump()
+            return
         free = [dispatcher for dispatcher in self.dispatchers if dispatcher.can_send]
         if free:
             now_s = self.clock.now()

@@ -14,7 +14,7 @@ class BatchObservation(NamedTuple):
 
     size: int
     full: bool
-    """The batch held as many queries as the policy allowed, so more may have been useful."""
+    """The queue held as many queries as the policy allowed, so more may have been useful."""
     latency_s: float
     """Compute and transfer, without the wait behind another batch (design decision 3)."""
     objective_s: float

@@ -70,9 +70,10 @@ class DispatchSettings:
     """Inputs of one batch together; a single larger input still goes, alone."""
     batch_wait_s: float = 0.0
     """How long an idle replica waits for a fuller batch (paper §4.3.2)."""
-    objective_share: float = 0.4
-    """Share of the tightest SLO that one batch may take: a query waits behind at most one batch
-    and part of another, so 0.4 leaves room for two and a half."""
+    objective_share: float = 0.55
+    """Share of the tightest SLO that one batch may take. A query waits at most behind one batch
+    and is answered with the next, so two batches must fit: one half, and what the dead band of
+    the controller leaves unused."""
     late_factor: float = 3.0
     """A batch later than this many times its prediction stops the replica from being fed."""
     late_floor_s: float = 0.05

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Protocol
 
-from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.datatypes import DefaultReason, Output, VersionedModelId
 
 RUN_ALONE_LOSSES = 2
 """After so many lost batches a task runs alone, so that it can harm nobody but itself."""
@@ -34,7 +33,6 @@ class PredictTask:
     """
 
     __slots__ = (
-        "cache_key",
         "deadline_s",
         "enqueued_s",
         "input",
@@ -44,6 +42,7 @@ class PredictTask:
         "output",
         "queued",
         "settled",
+        "shelf",
         "stranded",
         "sweep_at",
         "waiters",
@@ -53,17 +52,18 @@ class PredictTask:
         self,
         model: VersionedModelId,
         input_bytes: bytes,
-        cache_key: Hashable | None,
+        shelf: object,
         waiter: Waiter,
     ) -> None:
         self.model = model
         self.input = input_bytes
-        self.cache_key = cache_key
+        self.shelf = shelf
+        """Where the executor keeps the output; None: nowhere."""
         self.waiters = [waiter]
         self.deadline_s = waiter.deadline_s
         self.enqueued_s = 0.0
         self.losses = 0
-        self.output: object = None
+        self.output: Output | None = None
         self.queued = False
         self.settled = False
         """It has its output or has failed: no query is told anything more."""

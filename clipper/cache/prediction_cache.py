@@ -1,54 +1,91 @@
 """The prediction cache: finished outputs bounded in bytes, and computations in flight.
 
-A key names the registration of a model version (its generation) and the whole input; keys are
-compared in full, so a hash collision can never return another input's answer (design decision 8).
-Eviction is CLOCK. Computations in flight are joined, not repeated, and take no capacity.
-Only the event loop's thread may call it.
+Each registration of a model version has a shelf of its own, named by its generation, and so has
+each application that isolates its cache; on a shelf an output is found by the whole input. Inputs
+are compared in full, so a hash collision can never return another input's answer (design
+decision 8). Eviction is CLOCK over all shelves. Computations in flight are joined, not repeated,
+and take no capacity. Only the event loop's thread may call it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from clipper.datatypes import Output
 
 ENTRY_OVERHEAD_BYTES = 400
-"""What an entry costs beyond its key and output: dict slot, ring links, object headers."""
+"""What an entry costs beyond its input and output: dict slot, ring slot, object headers."""
 
 Leader = TypeVar("Leader")
 
 
-class CacheKey(NamedTuple):
-    """What an output depends on."""
-
-    generation: int
-    """Unique over all registrations of all model versions, so it stands for name and version."""
-    input: bytes
-    application: str = ""
-    """Set for applications registered with ``isolate_cache``; otherwise shared."""
-
-
 class _Entry:
-    __slots__ = ("key", "next", "output", "previous", "size_bytes", "used")
+    __slots__ = ("input", "output", "places", "size_bytes", "used")
 
-    def __init__(self, key: CacheKey, output: Output, size_bytes: int) -> None:
-        self.key = key
+    def __init__(
+        self, places: dict[bytes, _Entry], input_bytes: bytes, output: Output, size_bytes: int
+    ) -> None:
+        self.places = places
+        self.input = input_bytes
         self.output = output
         self.size_bytes = size_bytes
         self.used = True
-        self.next = self
-        self.previous = self
 
 
-def entry_size_bytes(key: CacheKey, output: Output) -> int:
+def entry_size_bytes(input_bytes: bytes, output: Output) -> int:
     """Return what an entry counts against the capacity."""
     rendered = 0 if output.json is output.text else len(output.json)
-    return ENTRY_OVERHEAD_BYTES + len(key.input) + len(output.text) + rendered
+    return ENTRY_OVERHEAD_BYTES + len(input_bytes) + len(output.text) + rendered
+
+
+class CacheShelf(Generic[Leader]):
+    """The outputs of one registration of a model version, or whoever computes them (the leaders).
+
+    A shelf that was dropped keeps nothing any more.
+    """
+
+    __slots__ = ("_cache", "dropped", "entries", "leaders")
+
+    def __init__(self, cache: PredictionCache[Leader]) -> None:
+        self.entries: dict[bytes, _Entry] = {}
+        self.leaders: dict[bytes, Leader] = {}
+        self.dropped = False
+        self._cache = cache
+
+    def get(self, input_bytes: bytes) -> Output | None:
+        """Return the finished output of an input and mark it recently used."""
+        entry = self.entries.get(input_bytes)
+        if entry is None:
+            return None
+        entry.used = True
+        return entry.output
+
+    def leader(self, input_bytes: bytes) -> Leader | None:
+        """Return who computes the output of an input now."""
+        return self.leaders.get(input_bytes)
+
+    def begin(self, input_bytes: bytes, leader: Leader) -> None:
+        """Note that ``leader`` computes the output."""
+        if not self.dropped:
+            self.leaders[input_bytes] = leader
+
+    def abandon(self, input_bytes: bytes, leader: Leader) -> None:
+        """Forget a computation that will give no output, so that the next query starts afresh."""
+        if self.leaders.get(input_bytes) is leader:
+            del self.leaders[input_bytes]
+
+    def complete(self, input_bytes: bytes, leader: Leader, output: Output) -> None:
+        """Retain the output that ``leader`` computed, evicting others if there is no room."""
+        if self.leaders.get(input_bytes) is leader:
+            del self.leaders[input_bytes]
+        if not self.dropped:
+            self._cache.retain(self, input_bytes, output)
 
 
 class PredictionCache(Generic[Leader]):
-    """Maps keys to outputs, or to whoever computes them at this moment (the leader)."""
+    """All shelves of one frontend worker, within one capacity."""
 
     def __init__(self, capacity_bytes: int) -> None:
         if capacity_bytes < 0:
@@ -56,85 +93,78 @@ class PredictionCache(Generic[Leader]):
         self.capacity_bytes = capacity_bytes
         self.size_bytes = 0
         self.evictions = 0
-        self._entries: dict[CacheKey, _Entry] = {}
-        self._leaders: dict[CacheKey, Leader] = {}
-        self._hand: _Entry | None = None
+        self._shelves: dict[tuple[int, str], CacheShelf[Leader]] = {}
+        self._ring: deque[_Entry] = deque()
+        """The CLOCK: its hand is at the left end, and passing an entry moves it to the right."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._ring)
 
     @property
     def in_flight(self) -> int:
         """Number of computations that were begun and neither completed nor abandoned."""
-        return len(self._leaders)
+        return sum(len(shelf.leaders) for shelf in self._shelves.values())
 
-    def get(self, key: CacheKey) -> Output | None:
-        """Return the finished output of ``key`` and mark it recently used."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        entry.used = True
-        return entry.output
+    def shelf(self, generation: int, application: str = "") -> CacheShelf[Leader]:
+        """Return the shelf of a registration; made when it is not there.
 
-    def leader(self, key: CacheKey) -> Leader | None:
-        """Return who computes ``key`` now."""
-        return self._leaders.get(key)
-
-    def begin(self, key: CacheKey, leader: Leader) -> None:
-        """Note that ``leader`` computes ``key``."""
-        self._leaders[key] = leader
-
-    def abandon(self, key: CacheKey, leader: Leader) -> None:
-        """Forget a computation that will give no output, so that the next query starts afresh."""
-        if self._leaders.get(key) is leader:
-            del self._leaders[key]
-
-    def complete(self, key: CacheKey, leader: Leader, output: Output) -> None:
-        """Retain the output that ``leader`` computed, evicting others if there is no room."""
-        self.abandon(key, leader)
-        size_bytes = entry_size_bytes(key, output)
-        if key in self._entries:
-            self._remove(self._entries[key])
-        if size_bytes > self.capacity_bytes:
-            return
-        while self.size_bytes + size_bytes > self.capacity_bytes:
-            self._evict_one()
-        self._insert(_Entry(key, output, size_bytes))
+        Args:
+            generation: unique over all registrations of all model versions, so it stands for name
+                and version.
+            application: set for applications with ``isolate_cache``; otherwise shared.
+        """
+        key = (generation, application)
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            shelf = self._shelves[key] = CacheShelf(self)
+        return shelf
 
     def drop_generations(self, generations: Collection[int]) -> None:
         """Remove everything of these registrations of model versions, in one sweep."""
-        if not generations:
+        dropped = [key for key in self._shelves if key[0] in generations]
+        if not dropped:
             return
-        for key in [key for key in self._entries if key.generation in generations]:
-            self._remove(self._entries[key])
-        for key in [key for key in self._leaders if key.generation in generations]:
-            del self._leaders[key]
+        for key in dropped:
+            shelf = self._shelves.pop(key)
+            shelf.dropped = True
+            self.size_bytes -= sum(entry.size_bytes for entry in shelf.entries.values())
+            shelf.entries.clear()
+            shelf.leaders.clear()
+        self._ring = deque(entry for entry in self._ring if entry.input in entry.places)
 
-    def _insert(self, entry: _Entry) -> None:
-        hand = self._hand
-        if hand is None:
-            self._hand = entry
-        else:
-            entry.next, entry.previous = hand, hand.previous
-            hand.previous.next = entry
-            hand.previous = entry
-        self._entries[entry.key] = entry
-        self.size_bytes += entry.size_bytes
-
-    def _remove(self, entry: _Entry) -> None:
-        if self._hand is entry:
-            self._hand = None if entry.next is entry else entry.next
-        entry.previous.next = entry.next
-        entry.next.previous = entry.previous
-        del self._entries[entry.key]
-        self.size_bytes -= entry.size_bytes
+    def retain(self, shelf: CacheShelf[Leader], input_bytes: bytes, output: Output) -> None:
+        """Put an output on a shelf, in the place of an older one, evicting others if needed."""
+        size_bytes = entry_size_bytes(input_bytes, output)
+        known = shelf.entries.get(input_bytes)
+        if size_bytes > self.capacity_bytes:
+            if known is not None:
+                self._ring.remove(known)
+                self._remove(known)
+            return
+        if known is None:
+            self.size_bytes += size_bytes
+            while self.size_bytes > self.capacity_bytes:
+                self._evict_one()
+            entry = _Entry(shelf.entries, input_bytes, output, size_bytes)
+            shelf.entries[input_bytes] = entry
+            self._ring.append(entry)
+            return
+        self.size_bytes += size_bytes - known.size_bytes
+        known.output, known.size_bytes, known.used = output, size_bytes, True
+        while self.size_bytes > self.capacity_bytes:
+            self._evict_one()
 
     def _evict_one(self) -> None:
-        hand = self._hand
-        while hand is not None:
-            if not hand.used:
-                self._remove(hand)
+        ring = self._ring
+        while True:
+            entry = ring.popleft()
+            if not entry.used:
+                self._remove(entry)
                 self.evictions += 1
                 return
-            hand.used = False
-            hand = self._hand = hand.next
+            entry.used = False
+            ring.append(entry)
+
+    def _remove(self, entry: _Entry) -> None:
+        del entry.places[entry.input]
+        self.size_bytes -= entry.size_bytes

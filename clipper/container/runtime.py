@@ -35,7 +35,7 @@ from clipper.rpc.pb import model_container_pb2 as pb
 _log = logging.getLogger(__name__)
 
 # CPython's 5 ms would delay every reply by as much while a model computes in pure Python.
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.00005
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -59,13 +59,6 @@ class _Text(msgspec.Struct):
     version: str | UnsetType = UNSET
 
 
-class PredictBody(NamedTuple):
-    """A decoded body: packed inputs and the version asked for."""
-
-    inputs: list[bytes]
-    version: str | None
-
-
 class _Kind(NamedTuple):
     decode: Callable[[bytes], Any]
     pack: Callable[[Any], bytes]
@@ -84,8 +77,8 @@ _KINDS = {
 }
 
 
-def decode_predict(input_type: InputType, body: bytes) -> PredictBody | None:
-    """Decode a body, or return None for any that is not plainly right."""
+def decode_predict(input_type: InputType, body: bytes) -> tuple[list[bytes], str | None] | None:
+    """Return packed inputs and the version asked for, or None for a body not plainly right."""
     kind = _KINDS[input_type]
     try:
         decoded = kind.decode(body)
@@ -97,7 +90,8 @@ def decode_predict(input_type: InputType, body: bytes) -> PredictBody | None:
             return None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return PredictBody(inputs, None if decoded.version is UNSET else decoded.version)
+    version = decoded.version
+    return inputs, None if version is UNSET else version
 
 
 def slow_object(body: bytes, schema: str) -> dict[str, Any]:

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from clipper.batching.ports import BatchResult
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import VersionedModelId
 from clipper.metrics import ApplicationMetrics, FrontendMetrics, ModelMetrics
 from clipper.query.applications import Applications
 from clipper.query.fleet import Fleet
 from clipper.query.query import Query
-
-
-class ModelObserver:
-    """Measures the dispatchers of one model version."""
-
-    def __init__(self, metrics: ModelMetrics) -> None:
-        self.metrics = metrics
-
-    def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
-        """A batch left."""
-        self.metrics.sent(queue_waits_s, slacks_s, cap)
-
-    def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
-        """A batch came back."""
-        self.metrics.answered(size, result, round_trip_s)
 
 
 class WorkerObserver:
@@ -38,9 +22,9 @@ class WorkerObserver:
         self._models: dict[VersionedModelId, ModelMetrics] = {}
         self._capped: dict[VersionedModelId, set[int]] = {}
 
-    def model(self, model: VersionedModelId) -> ModelObserver:
+    def model(self, model: VersionedModelId) -> ModelMetrics:
         """Return the observer of one model version."""
-        return ModelObserver(self._model(model))
+        return self._model(model)
 
     def model_removed(self, model: VersionedModelId) -> None:
         """A version is no longer registered."""
@@ -66,26 +50,6 @@ class WorkerObserver:
             application.answered(latency_s)
         else:
             application.defaulted(latency_s, query.reason)
-
-    def cache_hit(self, model: VersionedModelId) -> None:
-        """The output was there."""
-        self._model(model).cache_hit()
-
-    def cache_miss(self, model: VersionedModelId) -> None:
-        """A replica must compute it."""
-        self._model(model).cache_miss()
-
-    def cache_coalesced(self, model: VersionedModelId) -> None:
-        """The same input is being computed."""
-        self._model(model).cache_coalesced()
-
-    def cache_bypassed(self, model: VersionedModelId) -> None:
-        """The version is registered without a cache."""
-        self._model(model).cache_bypassed()
-
-    def model_error(self, model: VersionedModelId) -> None:
-        """The model failed on one input."""
-        self._model(model).errors.inc()
 
     def config_applied(self, revision: int) -> None:
         """A snapshot is in force."""

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from clipper.clock import Clock
-from clipper.errors import InvalidRequest, JsonFault, StoreUnavailable
+from clipper.errors import InvalidRequest, StoreUnavailable
 from clipper.frontend import decoding
-from clipper.frontend.responses import Response, error_response, plain_response, predict_response
+from clipper.frontend.predictions import Predictions, split_path, unknown_application
+from clipper.frontend.responses import Response, error_response, plain_response
 from clipper.query.applications import Application
 from clipper.query.processor import QueryProcessor
-from clipper.query.query import PredictRequest
 from clipper.selection.policy import Feedback
 from clipper.settings import HttpSettings
 
@@ -86,16 +86,15 @@ class PredictApp:
 
     def __init__(
         self,
+        predictions: Predictions,
         processor: QueryProcessor,
         clock: Clock,
         settings: HttpSettings,
-        count_response: Callable[[int], None],
         fallback: AsgiApp,
     ) -> None:
+        self._predictions = predictions
         self._processor = processor
-        self._clock = clock
         self._settings = settings
-        self._count_response = count_response
         self._fallback = fallback
         self._bodies = _BodyDeadlines(clock, settings.timeout_content_s)
         self._limit_digits = len(str(settings.max_body_bytes))
@@ -104,7 +103,7 @@ class PredictApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
         path = scope.get("path", "")
-        name, _, verb = path[1 : -1 if path.endswith("/") else None].rpartition("/")
+        name, verb = split_path(path)
         handler = self._verbs.get(verb)
         if handler is None or not name or scope["type"] != "http":
             await self._fallback(scope, receive, send)
@@ -113,7 +112,7 @@ class PredictApp:
             response = await self._answer(handler, name, scope, receive)
         except ClientGone:
             return
-        self._count_response(response.status)
+        self._predictions.count_response(response.status)
         headers = [
             _CONTENT_TYPE,
             (b"content-length", b"%d" % len(response.body)),
@@ -131,14 +130,10 @@ class PredictApp:
     ) -> Response:
         application = self._processor.applications.get(name)
         if application is None:
-            return error_response(
-                404, "Unknown application", f"No application with name '{name}' exists."
-            )
+            return unknown_application(name)
         if scope["method"] != "POST":
-            response = error_response(
-                405, "Method not allowed", f"Use POST, not {scope['method']}."
-            )
-            return response._replace(headers=[(b"allow", b"POST")])
+            cause = f"Use POST, not {scope['method']}."
+            return error_response(405, "Method not allowed", cause, [(b"allow", b"POST")])
         try:
             return await handler(application, await self._body(scope, receive))
         except _Refused as refused:
@@ -150,40 +145,14 @@ class PredictApp:
             return plain_response(500, "An unexpected error occurred!")
 
     async def _predict(self, application: Application, body: bytes) -> Response:
-        arrival_s = self._clock.now()
-        try:
-            request = self._submit(application, body, arrival_s)
-        except JsonFault as fault:
-            return error_response(400, "Json error", fault.msg)
-        except InvalidRequest as invalid:
-            return error_response(400, "Query processing error", invalid.msg)
+        request = self._predictions.begin(application, body)
+        if isinstance(request, Response):
+            return request
         if request.pending:
             done = asyncio.get_running_loop().create_future()
             request.on_done = lambda: done.set_result(None) if not done.done() else None
             await done
-        if request.error is not None:
-            raise request.error
-        response = predict_response(request.queries, application.record.on_default)
-        # Queries and request refer to each other; the garbage collector should not have to know.
-        request.queries.clear()
-        return response
-
-    def _submit(self, application: Application, body: bytes, arrival_s: float) -> PredictRequest:
-        processor = self._processor
-        decoded = decoding.decode_predict(application.record.input_type, body)
-        if decoded is not None:
-            inputs = decoded.inputs
-            candidates = processor.candidates(application, decoded.version)
-        else:
-            value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
-            candidates = processor.candidates(application, decoding.slow_version(value))
-            inputs = decoding.slow_inputs(value, application.record.input_type)
-        if len(inputs) > self._settings.max_batch_inputs:
-            raise InvalidRequest(
-                f"input_batch has {len(inputs)} inputs; at most "
-                f"{self._settings.max_batch_inputs} are allowed in one request"
-            )
-        return processor.submit(application, candidates, inputs, arrival_s)
+        return self._predictions.response(request)
 
     async def _update(self, application: Application, body: bytes) -> Response:
         try:

@@ -11,7 +11,7 @@ from clipper.datatypes import InputType, VersionedModelId
 from clipper.errors import StoreUnavailable
 from clipper.query.fleet import Fleet
 from clipper.replicas.replica import BatchReply, Replica
-from clipper.replicas.service import Refusal
+from clipper.replicas.session import Refusal
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.store.base import ConfigStore, WorkerLease
 

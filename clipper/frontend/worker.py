@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 
@@ -24,6 +25,8 @@ from clipper.frontend.garbage import collect_when_idle, spare_queries_full_colle
 from clipper.frontend.metrics_hub import MetricsHubClient
 from clipper.frontend.observation import WorkerObserver
 from clipper.frontend.predict import PredictApp
+from clipper.frontend.predict_protocol import PredictDoor
+from clipper.frontend.predictions import Predictions
 from clipper.frontend.registry import WorkerRegistry
 from clipper.frontend.starting import StartingApp, first_epoch
 from clipper.http_protocol import bounded_protocol
@@ -34,9 +37,10 @@ from clipper.query.applications import Applications
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.processor import QueryIds, QueryProcessor
-from clipper.replicas.service import RpcServer, RpcSettings
+from clipper.replicas.service import RpcServer
+from clipper.replicas.session import RpcSettings
 from clipper.rpc.channel import host_port
-from clipper.settings import HttpSettings, QueryFrontendSettings
+from clipper.settings import HttpProtocol, HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
 
 log = logging.getLogger(__name__)
@@ -69,9 +73,7 @@ class Worker:
             _encode_probe,
             self._readiness_changed,
         )
-        self.executor = TaskExecutor(
-            clock, self.cache, self.fleet, self.observer, settings.query.max_queue_length
-        )
+        self.executor = TaskExecutor(clock, self.cache, self.fleet, settings.query.max_queue_length)
         self.fleet.connect_sink(self.executor)
         self.processor = QueryProcessor(
             clock,
@@ -91,6 +93,10 @@ class Worker:
         self.rpc = RpcServer(
             self.registry,
             RpcSettings(worker.rpc_host, worker.rpc_port, worker.token, settings.max_message_bytes),
+            clock,
+        )
+        self.predictions = Predictions(
+            self.processor, clock, settings.http.max_batch_inputs, metrics.http_response
         )
         self.stopping = False
         self._clock = clock
@@ -103,10 +109,10 @@ class Worker:
     def http_app(self, hub: MetricsHubClient) -> PredictApp:
         """Return the ASGI application."""
         return PredictApp(
+            self.predictions,
             self.processor,
             self._clock,
             self.settings.http,
-            self.metrics.http_response,
             create_app(hub.merged_snapshot, lambda: self.follower.ready and not self.stopping),
         )
 
@@ -190,7 +196,7 @@ async def run_worker(
     await worker.follower.replicas_returned(_RETURN_S)
     spare_queries_full_collections()
     collecting = asyncio.create_task(collect_when_idle(lambda: worker.processor.ids.issued))
-    http.app.started(worker.http_app(hub))
+    http.started(worker, hub)
     serving = http.start()
     await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if following.done() and not following.cancelled():
@@ -221,7 +227,8 @@ class _HttpServer:
         self._http = settings.http
         self._listen_fd = listen_fd
         self._alone = alone
-        self._server = _Server(_uvicorn_config(self.app, settings))
+        self._door = _predict_door(settings.http)
+        self._server = _Server(_uvicorn_config(self.app, settings, self._door))
         self._serving: asyncio.Task[None] | None = None
 
     def waiting(self, reason: str) -> None:
@@ -229,6 +236,11 @@ class _HttpServer:
         self.app.reason = reason
         if self._alone:
             self.start()
+
+    def started(self, worker: Worker, hub: MetricsHubClient) -> None:
+        """From now on ``worker`` answers."""
+        self.app.started(worker.http_app(hub))
+        self._door.predictions = worker.predictions
 
     def start(self) -> asyncio.Task[None]:
         """Listen from now on; return the task that ends with the server."""
@@ -244,12 +256,25 @@ class _HttpServer:
             await self._serving
 
 
-def _uvicorn_config(app: StartingApp, settings: QueryFrontendSettings) -> uvicorn.Config:
+def _predict_door(http: HttpSettings) -> PredictDoor:
+    return PredictDoor(
+        LoopClock(asyncio.get_running_loop()),
+        http.max_body_bytes,
+        keep_alive_s=http.timeout_request_s,
+        send_timeout_s=http.timeout_content_s,
+        fallback=bounded_protocol(http.timeout_content_s),
+    )
+
+
+def _uvicorn_config(
+    app: StartingApp, settings: QueryFrontendSettings, door: PredictDoor
+) -> uvicorn.Config:
     http = settings.http
+    fast = http.protocol is HttpProtocol.CLIPPER
     return uvicorn.Config(
         app,
         interface="asgi3",
-        http=bounded_protocol(http.timeout_content_s),
+        http=cast("type[asyncio.Protocol]", door.protocol if fast else door.fallback),
         ws="none",
         lifespan="off",
         log_config=None,

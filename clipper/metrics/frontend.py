@@ -57,7 +57,7 @@ class ApplicationMetrics:
 
 
 class ModelMetrics:
-    """Measurements of one model version; satisfies `batching.dispatcher.DispatchObserver`."""
+    """Measurements of one model version; satisfies `query.fleet.ModelObserver`."""
 
     def __init__(self, registry: MetricRegistry, name: str, version: str) -> None:
         self._registry = registry
@@ -99,6 +99,10 @@ class ModelMetrics:
         """A query of a model whose cache is off."""
         self._bypassed.value += 1
         self._all_bypassed.value += 1
+
+    def model_error(self) -> None:
+        """The model failed on one input."""
+        self.errors.value += 1
 
     def sent(self, queue_waits_s: Sequence[float], slacks_s: Sequence[float], cap: int) -> None:
         """A batch left; ``cap`` is how many queries it might have held."""

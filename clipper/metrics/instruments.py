@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 TICK_S = 5.0
 _WINDOWS_MIN = (1, 5, 15)
@@ -68,10 +68,20 @@ class Histogram:
         if value > self.max:
             self.max = value
 
-    def observe_many(self, values: Iterable[float]) -> None:
-        """Count each of ``values``."""
+    def observe_many(self, values: Sequence[float]) -> None:
+        """Count each of ``values``, for less than as many calls of `observe`."""
+        if not values:
+            return
+        counts, bounds = self.counts, self.bounds
+        total = squares = 0.0
         for value in values:
-            self.observe(value)
+            counts[bisect_left(bounds, value)] += 1
+            total += value
+            squares += value * value
+        self.sum += total
+        self.sum_squares += squares
+        self.min = min(self.min, min(values))
+        self.max = max(self.max, max(values))
 
     def observe_repeated(self, value: float, times: int) -> None:
         """Count ``value`` as often as ``times`` says, at the price of one observation."""

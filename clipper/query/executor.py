@@ -6,41 +6,15 @@ Outcomes come back here from the dispatchers and go to every query that waits (d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from clipper.batching.task import PredictTask
-from clipper.cache.prediction_cache import CacheKey, PredictionCache
+from clipper.cache.prediction_cache import CacheShelf, PredictionCache
 from clipper.clock import Clock
 from clipper.datatypes import DefaultReason, Output, VersionedModelId
 from clipper.query.applications import Application
 from clipper.query.fleet import Fleet, ServedModel
 from clipper.query.query import Query
 from clipper.query.rendering import render_output
-
-
-class ExecutorObserver(Protocol):
-    """Counts what the cache did for one model version."""
-
-    def cache_hit(self, model: VersionedModelId) -> None:
-        """The output was there."""
-
-    def cache_miss(self, model: VersionedModelId) -> None:
-        """A replica must compute it."""
-
-    def cache_coalesced(self, model: VersionedModelId) -> None:
-        """The same input is being computed; the query waits for that."""
-
-    def cache_bypassed(self, model: VersionedModelId) -> None:
-        """The version is registered without a cache; a replica must compute the output."""
-
-    def model_error(self, model: VersionedModelId) -> None:
-        """The model failed on one input."""
-
-
-def cache_key(application: Application, served: ServedModel, input_bytes: bytes) -> CacheKey:
-    """Return the key of a version's output for an input that the application sent."""
-    isolated = application.name if application.record.isolate_cache else ""
-    return CacheKey(served.record.generation, input_bytes, isolated)
 
 
 class TaskExecutor:
@@ -51,13 +25,11 @@ class TaskExecutor:
         clock: Clock,
         cache: PredictionCache[PredictTask],
         fleet: Fleet,
-        observer: ExecutorObserver,
         max_queue_length: int,
     ) -> None:
         self._clock = clock
         self._cache = cache
         self._fleet = fleet
-        self._observer = observer
         self._max_queue_length = max_queue_length
 
     def submit(self, query: Query, model: VersionedModelId) -> None:
@@ -66,20 +38,19 @@ class TaskExecutor:
         if served is None:
             query.missed(DefaultReason.NO_REPLICA, "")
             return
-        key = None
-        if served.record.cache:
-            key = cache_key(query.application, served, query.input)
-            output = self._cache.get(key)
+        shelf = self._shelf(query.application, served)
+        if shelf is not None:
+            output = shelf.get(query.input)
             if output is not None:
-                self._observer.cache_hit(model)
+                served.observer.cache_hit()
                 query.arrived(model, output)
                 return
-            leader = self._cache.leader(key)
+            leader = shelf.leader(query.input)
             if leader is not None:
-                self._observer.cache_coalesced(model)
+                served.observer.cache_coalesced()
                 self._join(query, leader, served)
                 return
-        self._enqueue(query, served, key)
+        self._enqueue(query, served, shelf)
 
     def cached(
         self, application: Application, models: Sequence[VersionedModelId], input_bytes: bytes
@@ -88,9 +59,8 @@ class TaskExecutor:
         outputs = {}
         for model in models:
             served = self._fleet.get(model)
-            if served is None or not served.record.cache:
-                continue
-            output = self._cache.get(cache_key(application, served, input_bytes))
+            shelf = None if served is None else self._shelf(application, served)
+            output = None if shelf is None else shelf.get(input_bytes)
             if output is not None:
                 outputs[model] = output
         return outputs
@@ -109,12 +79,13 @@ class TaskExecutor:
         if task.output is not None:
             return
         output = task.output = render_output(text)
-        if isinstance(task.cache_key, CacheKey):
-            self._cache.complete(task.cache_key, task, output)
+        if isinstance(task.shelf, CacheShelf):
+            task.shelf.complete(task.input, task, output)
         if task.settled:
             return
         task.settled = True
-        self._leave_queue(task)
+        if task.queued:
+            self._leave_queue(task)
         for waiter in task.waiters:
             waiter.deliver(task)
 
@@ -123,20 +94,32 @@ class TaskExecutor:
         if task.settled:
             return
         task.settled = True
-        self._leave_queue(task)
-        if isinstance(task.cache_key, CacheKey):
-            self._cache.abandon(task.cache_key, task)
+        if task.queued:
+            self._leave_queue(task)
+        if isinstance(task.shelf, CacheShelf):
+            task.shelf.abandon(task.input, task)
         if reason is DefaultReason.MODEL_ERROR:
-            self._observer.model_error(task.model)
+            served = self._fleet.get(task.model)
+            if served is not None:
+                served.observer.model_error()
         for waiter in task.waiters:
             waiter.give_up(task, reason, detail)
 
     def _leave_queue(self, task: PredictTask) -> None:
         """Take out a task that another replica answered while it was offered again."""
-        if task.queued:
-            served = self._fleet.get(task.model)
-            if served is not None:
-                served.queue.discard(task)
+        served = self._fleet.get(task.model)
+        if served is not None:
+            served.queue.discard(task)
+
+    def _shelf(
+        self, application: Application, served: ServedModel
+    ) -> CacheShelf[PredictTask] | None:
+        """Return where outputs for the application are kept; None: the version has no cache."""
+        record = served.record
+        if not record.cache:
+            return None
+        isolated = application.name if application.record.isolate_cache else ""
+        return self._cache.shelf(record.generation, isolated)
 
     def _join(self, query: Query, leader: PredictTask, served: ServedModel) -> None:
         leader.join(query)
@@ -148,19 +131,20 @@ class TaskExecutor:
             if leader.queued:
                 served.queue.expedite(leader)
 
-    def _enqueue(self, query: Query, served: ServedModel, key: CacheKey | None) -> None:
+    def _enqueue(
+        self, query: Query, served: ServedModel, shelf: CacheShelf[PredictTask] | None
+    ) -> None:
         if not served.ready:
             query.missed(DefaultReason.NO_REPLICA, "")
             return
         if len(served.queue) >= self._max_queue_length:
             query.missed(DefaultReason.SHED, "")
             return
-        if key is None:
-            self._observer.cache_bypassed(served.id)
-        else:
-            self._observer.cache_miss(served.id)
-        task = PredictTask(served.id, query.input, key, query)
+        task = PredictTask(served.id, query.input, shelf, query)
         query.tasks.append(task)
-        if key is not None:
-            self._cache.begin(key, task)
+        if shelf is None:
+            served.observer.cache_bypassed()
+        else:
+            served.observer.cache_miss()
+            shelf.begin(query.input, task)
         served.offer(task, self._clock.now())

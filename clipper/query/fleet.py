@@ -27,10 +27,29 @@ log = logging.getLogger(__name__)
 _PROBE_BUDGET_S = 60.0
 
 
+class ModelObserver(DispatchObserver, Protocol):
+    """Where the measurements of one model version go: its batches and its tasks."""
+
+    def cache_hit(self) -> None:
+        """The output was there."""
+
+    def cache_miss(self) -> None:
+        """A replica must compute it."""
+
+    def cache_coalesced(self) -> None:
+        """The same input is being computed; the query waits for that."""
+
+    def cache_bypassed(self) -> None:
+        """The version is registered without a cache; a replica must compute the output."""
+
+    def model_error(self) -> None:
+        """The model failed on one input."""
+
+
 class FleetObserver(Protocol):
     """Where the fleet's measurements go."""
 
-    def model(self, model: VersionedModelId) -> DispatchObserver:
+    def model(self, model: VersionedModelId) -> ModelObserver:
         """Return the observer of one model version."""
 
     def model_removed(self, model: VersionedModelId) -> None:
@@ -40,11 +59,18 @@ class FleetObserver(Protocol):
 class ServedModel:
     """One registered model version: its queue and the dispatchers of its ready replicas."""
 
-    def __init__(self, record: ModelRecord, lane: DispatcherLane, queue: ModelQueue) -> None:
+    def __init__(
+        self,
+        record: ModelRecord,
+        lane: DispatcherLane,
+        queue: ModelQueue,
+        observer: ModelObserver,
+    ) -> None:
         self.record = record
         self.id = record.id
         self.lane = lane
         self.queue = queue
+        self.observer = observer
         self.dispatchers: dict[Replica, Dispatcher] = {}
         self.probes: dict[Replica, int] = {}
 
@@ -196,15 +222,12 @@ class Fleet:
         if self._sink is None:
             raise RuntimeError("connect_sink comes before the first snapshot")
         sink = self._sink
+        observer = self._observer.model(record.id)
         lane = DispatcherLane(
-            self._clock,
-            self._settings_of(record),
-            sink,
-            self._observer.model(record.id),
-            record.generation,
+            self._clock, self._settings_of(record), sink, observer, record.generation
         )
         queue = ModelQueue(lambda task: sink.failed(task, DefaultReason.SLO, ""))
-        served = self._models[record.id] = ServedModel(record, lane, queue)
+        served = self._models[record.id] = ServedModel(record, lane, queue, observer)
         for replica in self._replicas.get(record.id, []):
             if self._may_be_admitted(served, replica):
                 self._admit(served, replica)

@@ -14,7 +14,7 @@ from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.query import PredictRequest, Query
-from clipper.selection.policy import Combined, Feedback
+from clipper.selection.policy import Feedback
 from clipper.store.base import ConfigSnapshot
 
 
@@ -71,9 +71,9 @@ class QueryIds:
             if self.spare_epoch is not None:
                 self.epoch, self.spare_epoch = self.spare_epoch, None
             self._counter = 0
-        query_id = ((self.epoch & _EPOCHS) << 32) + self._counter
-        self._counter += 1
-        return query_id
+        counter = self._counter
+        self._counter = counter + 1
+        return ((self.epoch & _EPOCHS) << 32) + counter
 
 
 class QueryProcessor:
@@ -97,6 +97,10 @@ class QueryProcessor:
         self._executor = executor
         self._observer = observer
         self._deadlines = DeadlineLines(clock)
+        self._finish_query = self._finish
+        """The bound method, made once and not for every query."""
+        self._candidates: dict[str, tuple[VersionedModelId, ...]] = {}
+        """What `candidates` found for each application, until routes or links change."""
         self._current: dict[str, str] = {}
         self._served: dict[str, str] = {}
         self._routes: dict[str, VersionedModelId] = {}
@@ -136,6 +140,7 @@ class QueryProcessor:
             if self._fleet.is_ready(model):
                 self._served[name] = version
         self._routes = routes
+        self._candidates.clear()
 
     def candidates(
         self, application: Application, version: str | None
@@ -147,7 +152,11 @@ class QueryProcessor:
         """
         links = application.links
         if version is None:
-            return [self._routes[name] for name in links if name in self._routes]
+            known = self._candidates.get(application.name)
+            if known is None:
+                known = tuple(self._routes[name] for name in links if name in self._routes)
+                self._candidates[application.name] = known
+            return known
         if len(links) > 1:
             raise InvalidRequest(f"Too many models linked to application {application.name}")
         if not links:
@@ -166,14 +175,16 @@ class QueryProcessor:
         arrival_s: float,
     ) -> PredictRequest:
         """Start one query for each input; they may be finished on return."""
-        request = PredictRequest(len(inputs))
+        request = PredictRequest(application, len(inputs))
         models = application.policy.select(application.state, candidates)
+        outcomes = len(models)
         for input_bytes in inputs:
             query = Query(
-                self.ids.next(), application, input_bytes, arrival_s, request, self._finish
+                self.ids.next(), request, input_bytes, arrival_s, outcomes, self._finish_query
             )
             request.queries.append(query)
-            query.expect(len(models))
+            if not outcomes:
+                query.unserved()
             for model in models:
                 self._executor.submit(query, model)
             if not query.done:
@@ -211,18 +222,19 @@ class QueryProcessor:
         query.done = True
         application = query.application
         try:
-            combined = application.policy.combine(application.state, query.outputs)
+            output = application.policy.combine(application.state, query.outputs).output
         except Exception as error:
             # It concerns this request alone: the task may have more queries to tell.
             query.request.error = error
-            combined = Combined(None)
-        if combined.output is not None:
-            query.output, query.reason = combined.output, None
+            output = None
+        if output is not None:
+            query.output, query.reason = output, None
         elif query.reason is None:
             query.reason = DefaultReason.LOW_CONFIDENCE
         if query.tasks:
             self._executor.release(query)
             # The deadline lines may hold on to the query for some time.
-            query.tasks, query.input = [], b""
+            query.tasks.clear()
+            query.input = b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
         query.request.finished()

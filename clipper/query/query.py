@@ -12,9 +12,10 @@ from clipper.query.applications import Application
 class PredictRequest:
     """The queries of one request; `on_done` is called once, when all of them are finished."""
 
-    __slots__ = ("error", "on_done", "pending", "queries")
+    __slots__ = ("application", "error", "on_done", "pending", "queries")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, application: Application, size: int) -> None:
+        self.application = application
         self.queries: list[Query] = []
         self.pending = size
         self.on_done: Callable[[], None] | None = None
@@ -54,33 +55,32 @@ class Query:
     def __init__(
         self,
         query_id: int,
-        application: Application,
+        request: PredictRequest,
         input_bytes: bytes,
         arrival_s: float,
-        request: PredictRequest,
+        outcomes: int,
         finish: Callable[[Query], None],
     ) -> None:
+        """Wait for so many ``outcomes``; then ``finish`` is called."""
         self.query_id = query_id
-        self.application = application
+        self.request = request
+        self.application = application = request.application
         self.input = input_bytes
         self.arrival_s = arrival_s
         self.deadline_s = arrival_s + application.slo_s
-        self.request = request
         self.done = False
         self.output: Output | None = None
         self.reason: DefaultReason | None = None
         self.detail = ""
         self.tasks: list[PredictTask] = []
         self.outputs: dict[VersionedModelId, Output] = {}
-        self._missing = 0
+        self._missing = outcomes
         self._finish = finish
 
-    def expect(self, count: int) -> None:
-        """Wait for ``count`` outcomes; with none the query is finished at once."""
-        self._missing = count
-        if count == 0:
-            self.reason = DefaultReason.NO_REPLICA
-            self._finish(self)
+    def unserved(self) -> None:
+        """There is no model to ask."""
+        self.reason = DefaultReason.NO_REPLICA
+        self._finish(self)
 
     def arrived(self, model: VersionedModelId, output: Output) -> None:
         """Take a model's output."""
@@ -103,7 +103,7 @@ class Query:
 
     def deliver(self, task: PredictTask) -> None:
         """The task has its output."""
-        if isinstance(task.output, Output):
+        if task.output is not None:
             self.arrived(task.model, task.output)
 
     def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:

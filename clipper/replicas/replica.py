@@ -6,10 +6,9 @@ dispatcher listens and sends. All of it belongs to the event loop's thread.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from clipper.datatypes import InputType, VersionedModelId
@@ -68,7 +67,9 @@ class Replica:
         instance_id: str,
         input_type: InputType,
         listener: ReplicaListener,
+        send: Callable[[pb.FrontendMessage], None],
     ) -> None:
+        """``send`` passes a message on to the container, or drops it when the stream has ended."""
         self.model = model
         self.replica_id = replica_id
         self.instance_id = instance_id
@@ -76,9 +77,8 @@ class Replica:
         self.state = ReplicaState.CONNECTED
         self.credits = 0
         self.holds_credits = True
-        self.outbox: asyncio.Queue[pb.FrontendMessage] = asyncio.Queue()
-        """What the stream's writer sends."""
         self._listener = listener
+        self._send = send
         self._wire_type = codec.input_type_to_wire(input_type)
         self._last_batch_id = 0
         self._sizes: dict[int, int] = {}
@@ -107,28 +107,28 @@ class Replica:
         if demand is not None:
             batch.demand.queries, batch.demand.head_budget_s = demand
         self._sizes[self._last_batch_id] = len(inputs)
-        self.outbox.put_nowait(pb.FrontendMessage(batch=batch))
+        self._send(pb.FrontendMessage(batch=batch))
         return self._last_batch_id
 
     def send_demand(self, queries: int, head_budget_s: float) -> None:
         """Ask for a credit."""
         demand = pb.Demand(queries=queries, head_budget_s=head_budget_s)
-        self.outbox.put_nowait(pb.FrontendMessage(demand=demand))
+        self._send(pb.FrontendMessage(demand=demand))
 
     def return_credits(self) -> None:
         """Give every unused credit back."""
         returned = pb.CreditReturn(credits=self.credits)
         self.credits = 0
-        self.outbox.put_nowait(pb.FrontendMessage(credit_return=returned))
+        self._send(pb.FrontendMessage(credit_return=returned))
 
     def send_workers(self, workers: pb.WorkerList) -> None:
         """Tell the container which frontend workers there are."""
-        self.outbox.put_nowait(pb.FrontendMessage(worker_list=workers))
+        self._send(pb.FrontendMessage(worker_list=workers))
 
     def end(self, reason: str, reconnect: bool) -> None:
         """Ask the container to answer what is outstanding and close the stream."""
         drain = pb.Drain(reason=reason, reconnect=reconnect)
-        self.outbox.put_nowait(pb.FrontendMessage(drain=drain))
+        self._send(pb.FrontendMessage(drain=drain))
 
     def receive(self, message: pb.ContainerMessage) -> None:
         """Take one message of the container.

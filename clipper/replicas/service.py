@@ -1,200 +1,98 @@
-"""The gRPC endpoint that model containers dial (protos/clipper/v1; docs/container-protocol.md)."""
+"""The gRPC endpoint that model containers dial, on the worker's own event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, Protocol
+import socket
+from collections.abc import Callable
+from typing import Any, cast
 
-import grpc
-from google.protobuf.message import DecodeError
-
-from clipper.datatypes import InputType, VersionedModelId
-from clipper.replicas.replica import Replica, ReplicaListener
-from clipper.rpc import channel, codec
-from clipper.rpc.pb import model_container_pb2 as pb
-from clipper.rpc.pb import model_container_pb2_grpc as pb_grpc
+from clipper.clock import Cancellable, Clock
+from clipper.replicas.session import ContainerSession, Registry, RpcSettings
+from clipper.rpc import channel
+from clipper.rpc.frames import Http2Error
+from clipper.rpc.http2 import GrpcStream, Http2Connection, StreamHandler
 
 log = logging.getLogger(__name__)
 
-_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+_LOOK_S = 0.25
+"""How often the signs of life of all connections are looked at."""
+_STALL_S = 0.25
+"""When a look comes later than this, the worker itself was away: nobody is judged by it."""
 
-REGISTER_TIMEOUT_S = 10.0
-
-_LONGEST_NAME = 1000
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
-    """The container may not serve; the reason is sent to it."""
-
-    def __init__(self, reason: str, retryable: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.retryable = retryable
+_MOST_UNSENT_BYTES = 256 << 20
+"""A client that asks for answers, such as pings, and reads none is given up here. Flow control
+keeps what waits of an honest one far below."""
 
 
-class RpcSettings(NamedTuple):
-    """Settings of the endpoint."""
+class _ContainerConnection(asyncio.Protocol):
+    """One container's TCP connection."""
 
-    host: str = "127.0.0.1"
-    port: int = 7000
-    token: str = ""
-    """What containers must show; empty: anything will do."""
-    max_message_bytes: int = 64 << 20
-    """Largest reply a container may send."""
-
-
-class Registry(ReplicaListener, Protocol):
-    """Who admits and keeps replicas; the fleet is the real one."""
-
-    worker_id: str
-
-    async def replica_number(self, model: VersionedModelId, instance_id: str) -> int:
-        """Return the container's number among those of its model version."""
-
-    def check(self, model: VersionedModelId, input_type: InputType) -> None:
-        """Raise Refusal when the container contradicts the registered model."""
-
-    def workers(self) -> pb.WorkerList:
-        """Return the frontend workers that containers should dial."""
-
-    def replica_joined(self, replica: Replica) -> None:
-        """A container registered."""
-
-    def replica_left(self, replica: Replica, reason: str) -> None:
-        """Its stream ended; whatever was outstanding will not be answered."""
-
-
-class ModelContainerService(pb_grpc.ModelContainerServiceServicer):
-    """One Connect call for each container."""
-
-    def __init__(self, registry: Registry, settings: RpcSettings) -> None:
-        self._registry = registry
-        self._settings = settings
-
-    async def Connect(  # noqa: N802 - the name in the protocol
-        self, request_iterator: AsyncIterator[pb.ContainerMessage], context: Any
+    def __init__(
+        self,
+        connections: set[_ContainerConnection],
+        accept: Callable[[GrpcStream, str], StreamHandler | None],
+        clock: Clock,
     ) -> None:
-        """Register the container, then carry messages both ways until either side ends."""
+        self.heard_s = clock.now()
+        self.pinged_s = 0.0
+        """When the ping was sent that has not been answered; 0: there is none."""
+        self.http2: Http2Connection
+        self._connections = connections
+        self._accept = accept
+        self._now = clock.now
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
+        peer = _address(transport.get_extra_info("peername"))
+        self._connections.add(self)
+        self.http2 = Http2Connection(self._transport.write, self._accept, peer)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self._now()
+        self.pinged_s = 0.0
         try:
-            register = await self._first_message(context)
-            replica = await self._admit(register)
-        except Refusal as refusal:
-            log.warning("refused a container from %s: %s", context.peer(), refusal.reason)
-            refused = pb.Refused(reason=refusal.reason, retryable=refusal.retryable)
-            await context.write(pb.FrontendMessage(refused=refused))
-            return
-        await self._serve(replica, context)
+            self.http2.feed(data)
+        except Http2Error as error:
+            log.warning("%s does not speak the protocol: %s", self.http2.peer, error)
+            self._transport.close()
+        if self._transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            log.warning("%s does not read what it is sent", self.http2.peer)
+            self.abort()
 
-    async def _first_message(self, context: Any) -> pb.Register:
-        try:
-            message = await asyncio.wait_for(context.read(), REGISTER_TIMEOUT_S)
-        except TimeoutError:
-            raise Refusal("no Register message within 10 s", retryable=True) from None
-        except DecodeError as error:
-            raise Refusal(f"not a message of the protocol: {error}", retryable=False) from error
-        if message is _EOF or message.WhichOneof("message") != "register":
-            raise Refusal("the first message must be Register", retryable=False)
-        register: pb.Register = message.register
-        return register
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self.http2.lost("the connection was lost")
 
-    async def _admit(self, register: pb.Register) -> Replica:
-        if register.protocol_version != channel.PROTOCOL_VERSION:
-            raise Refusal(
-                f"protocol version {register.protocol_version} is not supported; this frontend "
-                f"speaks version {channel.PROTOCOL_VERSION}: rebuild the container",
-                retryable=False,
-            )
-        token = self._settings.token.encode()
-        if token and not hmac.compare_digest(register.token.encode(), token):
-            raise Refusal("wrong token: set CLIPPER_TOKEN to the cluster's", retryable=False)
-        for field in ("model_name", "model_version", "instance_id"):
-            _check_name(field, getattr(register, field))
-        try:
-            input_type = codec.input_type_from_wire(register.input_type)
-        except codec.WireFault as fault:
-            raise Refusal(str(fault), retryable=False) from fault
-        model = VersionedModelId(register.model_name, register.model_version)
-        self._registry.check(model, input_type)
-        number = await self._registry.replica_number(model, register.instance_id)
-        return Replica(model, number, register.instance_id, input_type, self._registry)
+    def look(self, now_s: float) -> None:
+        """Ask for a sign of life after a silence; without one, give the connection up."""
+        if not self.pinged_s:
+            if now_s - self.heard_s >= channel.KEEPALIVE_INTERVAL_S:
+                self.pinged_s = now_s
+                self.http2.ping()
+        elif now_s - self.pinged_s >= channel.KEEPALIVE_TIMEOUT_S:
+            log.warning("%s shows no sign of life", self.http2.peer)
+            self.abort()
 
-    async def _serve(self, replica: Replica, context: Any) -> None:
-        registered = pb.Registered(
-            protocol_version=channel.PROTOCOL_VERSION,
-            worker_id=self._registry.worker_id,
-            replica_id=replica.replica_id,
-            max_message_bytes=self._settings.max_message_bytes,
-            worker_list=self._registry.workers(),
-        )
-        # No pause between this list of workers and joining those that hear of changes to it.
-        replica.outbox.put_nowait(pb.FrontendMessage(registered=registered))
-        writer = asyncio.create_task(self._write(replica, context))
-        reader = asyncio.current_task()
-        writer.add_done_callback(lambda _: reader.cancel() if reader and _failure(writer) else None)
-        reason = "the stream broke"
-        try:
-            self._registry.replica_joined(replica)
-            while (message := await context.read()) is not _EOF:
-                replica.receive(message)
-            reason = "the container closed the stream"
-        except (codec.WireFault, DecodeError) as fault:
-            reason = f"protocol violation: {fault}"
-            log.error("replica %s #%s: %s", replica.model, replica.replica_id, fault)
-        except asyncio.CancelledError:
-            # grpc.aio cancels the handler when the peer or the server goes away.
-            reason = "the connection was lost"
-            if not (failure := _failure(writer)):
-                raise
-            # Returning ends the stream, and the container dials again.
-            reason = f"nothing can be sent: {failure}"
-            log.error(
-                "replica %s #%s: writing failed",
-                replica.model,
-                replica.replica_id,
-                exc_info=failure,
-            )
-        finally:
-            writer.cancel()
-            self._registry.replica_left(replica, reason)
-
-    @staticmethod
-    async def _write(replica: Replica, context: Any) -> None:
-        while True:
-            message = await replica.outbox.get()
-            try:
-                await context.write(message)
-            except (asyncio.InvalidStateError, grpc.RpcError):
-                # The stream is ending; the reading side notices and cleans up.
-                return
-
-
-def _failure(task: asyncio.Task[None]) -> BaseException | None:
-    """Return what ended a task that should have gone on."""
-    return None if not task.done() or task.cancelled() else task.exception()
-
-
-def _check_name(field: str, value: str) -> None:
-    """Refuse what no registered model can be called, before it gets into keys and log lines."""
-    if not value:
-        raise Refusal(f"{field} must not be empty", retryable=False)
-    if len(value) > _LONGEST_NAME:
-        raise Refusal(f"{field} is longer than {_LONGEST_NAME} characters", retryable=False)
-    if not value.isprintable() or any(character in value for character in ",:"):
-        raise Refusal(f"{field} {value!r} contains ',', ':' or control characters", retryable=False)
+    def abort(self) -> None:
+        """End the connection now."""
+        self._transport.abort()
 
 
 class RpcServer:
     """The listening gRPC server of one worker."""
 
-    def __init__(self, registry: Registry, settings: RpcSettings) -> None:
-        self._settings = settings
-        self._server = grpc.aio.server(options=channel.server_options(settings.max_message_bytes))
-        service = ModelContainerService(registry, settings)
-        pb_grpc.add_ModelContainerServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
+    def __init__(self, registry: Registry, settings: RpcSettings, clock: Clock) -> None:
         self.port = 0
+        self._registry = registry
+        self._settings = settings
+        self._clock = clock
+        self._connections: set[_ContainerConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._look: Cancellable | None = None
+        self._look_due_s = 0.0
 
     async def start(self) -> None:
         """Listen.
@@ -202,13 +100,60 @@ class RpcServer:
         Raises:
             OSError: the port is taken.
         """
-        address = channel.host_port(self._settings.host, self._settings.port)
+        settings = self._settings
+        address = channel.host_port(settings.host, settings.port)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
+            # Never SO_REUSEPORT: a second cluster on a taken port must fail, not share it.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            listener.close()
             raise OSError(f"cannot listen on {address}: {error}") from error
-        await self._server.start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connect, sock=listener, backlog=1024
+        )
+        self.port = listener.getsockname()[1]
+        self._look_again()
 
     async def stop(self, grace_s: float) -> None:
         """Stop listening; streams get ``grace_s`` to end."""
-        await self._server.stop(grace_s)
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in self._connections:
+            connection.http2.go_away()
+        give_up_s = self._clock.now() + grace_s
+        while self._in_use() and self._clock.now() < give_up_s:  # noqa: ASYNC110 - once in a life
+            await asyncio.sleep(0.01)
+        for connection in list(self._connections):
+            connection.abort()
+        if self._look is not None:
+            self._look.cancel()
+
+    def _in_use(self) -> bool:
+        return any(connection.http2.streams for connection in self._connections)
+
+    def _connect(self) -> _ContainerConnection:
+        return _ContainerConnection(self._connections, self._accept, self._clock)
+
+    def _accept(self, stream: GrpcStream, path: str) -> StreamHandler | None:
+        if path != channel.CONNECT_METHOD:
+            return None
+        return ContainerSession(stream, self._registry, self._settings, self._clock)
+
+    def _look_again(self) -> None:
+        self._look_due_s = self._clock.now() + _LOOK_S
+        self._look = self._clock.call_later(_LOOK_S, self._look_at_all)
+
+    def _look_at_all(self) -> None:
+        now_s = self._clock.now()
+        if now_s - self._look_due_s <= _STALL_S:
+            for connection in list(self._connections):
+                connection.look(now_s)
+        self._look_again()
+
+
+def _address(peer: Any) -> str:
+    return channel.host_port(str(peer[0]), peer[1]) if peer else "an unknown address"

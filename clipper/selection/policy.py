@@ -10,6 +10,8 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from clipper.datatypes import Output, VersionedModelId
 
 
@@ -19,7 +21,7 @@ class Feedback(NamedTuple):
     label: float
 
 
-class Combined(NamedTuple):
+class Combined(msgspec.Struct, frozen=True, gc=False):
     """What a policy makes of the outputs that arrived in time."""
 
     output: Output | None

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import json
 import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from clipper.deployers import python as python_deployer
+from clipper.managers import local
+from clipper.managers.local_plan import QUERY, ServiceSpec, core_services
+from clipper.settings import HttpProtocol
 from tests.e2e.clusters import Cluster, eventually, local_cluster
 
 from . import models
@@ -32,11 +37,14 @@ LARGEST_LOG_BYTES = 64 * 1024
 Frontend = Callable[[], socket.socket]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(scope="module", params=list(HttpProtocol))
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A cluster whose query frontend reads HTTP in the one way, then in the other."""
     timeouts = {"qf_http_timeout_request": TIMEOUT_S, "qf_http_timeout_content": TIMEOUT_S}
     directory = tmp_path_factory.mktemp("hostile")
-    with local_cluster(directory, start=timeouts) as cluster:
+    with _reading_by(request.param), local_cluster(directory, start=timeouts) as cluster:
         python_deployer.create_endpoint(
             cluster.connection, "app", "doubles", models.doubler(), slo_micros=5_000_000
         )
@@ -48,6 +56,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         text = log.read_text(errors="replace")
         assert "Traceback" not in text, text[-4000:]
         assert len(text) < LARGEST_LOG_BYTES, f"{log.name}: {text[:2000]}"
+
+
+@contextlib.contextmanager
+def _reading_by(protocol: HttpProtocol) -> Iterator[None]:
+    """Start query frontends with ``--http-protocol``, which is no setting of a cluster."""
+
+    def services(*arguments: Any) -> list[ServiceSpec]:
+        return [
+            dataclasses.replace(service, argv=(*service.argv, "--http-protocol", protocol))
+            if service.role == QUERY
+            else service
+            for service in core_services(*arguments)
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "core_services", services)
+        yield
 
 
 def all_pids(cluster: Cluster) -> set[int]:

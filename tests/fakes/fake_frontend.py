@@ -16,7 +16,6 @@ import grpc
 import grpc.aio
 
 from clipper.datatypes import InputType
-from clipper.rpc.channel import server_options
 from clipper.rpc.codec import input_type_to_wire, join_inputs, split_outputs
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.rpc.pb.model_container_pb2_grpc import (
@@ -25,6 +24,22 @@ from clipper.rpc.pb.model_container_pb2_grpc import (
 )
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Options that let gRPC's own server take a container's pings, one every second."""
+    return [
+        ("grpc.keepalive_time_ms", 1000),
+        ("grpc.keepalive_timeout_ms", 1500),
+        ("grpc.http2.ping_timeout_ms", 1500),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 100),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+    ]
 
 
 class FakeStream:

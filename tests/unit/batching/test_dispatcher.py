@@ -87,7 +87,7 @@ def test_second_batch_waits_until_just_before_the_first_is_due() -> None:
     bench.clock.advance(0.001)
     assert len(replica.sent) == sent + 1
 
-    bench.clock.advance(0.004)
+    bench.clock.advance(0.0046)
 
     assert inputs(replica)[-1] == ["early", "later"]
 
@@ -115,7 +115,7 @@ def test_hopeless_queries_get_their_default_before_a_batch_is_wasted() -> None:
 
     hopeless = bench.put("hopeless", slo_s=0.060)  # 50 ms wait + 50 ms compute
     bench.put("fine", slo_s=0.200)
-    bench.clock.settle()
+    bench.clock.advance(0.0496)
 
     assert hopeless.waiters[0].reasons == [(DefaultReason.SLO, "")]  # type: ignore[attr-defined]
     assert inputs(replica)[-1] == ["fine"]

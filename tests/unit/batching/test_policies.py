@@ -71,16 +71,36 @@ def test_latency_model_learns_a_line() -> None:
     assert abs(model.predict_s(50) - 0.007) < 1e-6
 
 
-def test_latency_model_follows_a_slowdown_and_a_recovery() -> None:
+def test_latency_model_follows_a_slowdown_and_a_recovery_within_three_batches() -> None:
     model = LatencyModel()
-    for latency_s in [0.01] * 20 + [0.1] * 30:
-        model.observe(8, latency_s)
-    assert model.predict_s(8) > 0.09
+    for size in (4, 8, 12, 16) * 20:
+        model.observe(size, 0.01 + 0.001 * size)
+    for factor in (3.0, 1.0):
+        for size in (8, 16, 12):
+            model.observe(size, factor * (0.01 + 0.001 * size))
+        assert model.predict_s(10) == pytest.approx(factor * 0.02, rel=0.1)
 
-    for _ in range(30):
-        model.observe(8, 0.01)
 
-    assert model.predict_s(8) < 0.02
+def test_one_pause_does_not_change_what_the_latency_model_predicts() -> None:
+    model = LatencyModel()
+    for size in (4, 8, 12, 16) * 20:
+        model.observe(size, 0.01 + 0.001 * size)
+
+    model.observe(10, 0.200)
+
+    assert model.predict_s(10) == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_share_of_the_size_is_unknown_while_sizes_do_not_differ() -> None:
+    model = LatencyModel()
+    for _ in range(100):
+        model.observe(50, 0.02)
+    assert model.size_share(50) is None
+
+    for size in (40, 30, 20):
+        model.observe(size, 0.01 + 0.0002 * size)
+
+    assert model.size_share(50) == pytest.approx(0.5, abs=0.05)
 
 
 def test_transfer_floor_leaves_our_own_lag_out() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from clipper.cache.prediction_cache import CacheKey, PredictionCache, entry_size_bytes
+from clipper.cache.prediction_cache import CacheShelf, PredictionCache, entry_size_bytes
 from clipper.datatypes import Output
 
 CAPACITY_BYTES = 3000
+
+
+class CacheKey(NamedTuple):
+    generation: int
+    input: bytes
+    application: str
+
 
 keys = st.builds(
     CacheKey,
@@ -33,40 +42,43 @@ class CacheModel(RuleBasedStateMachine):
         self.flying: dict[CacheKey, object] = {}
         self.stale: list[tuple[CacheKey, object]] = []
 
+    def shelf(self, key: CacheKey) -> CacheShelf[object]:
+        return self.cache.shelf(key.generation, key.application)
+
     @rule(key=keys)
     def look_up(self, key: CacheKey) -> None:
-        found = self.cache.get(key)
+        found = self.shelf(key).get(key.input)
         assert found is None or found == self.truth[key]
 
     @rule(key=keys)
     def begin(self, key: CacheKey) -> None:
-        if self.cache.leader(key) is None:
+        if self.shelf(key).leader(key.input) is None:
             self.flying[key] = object()
-            self.cache.begin(key, self.flying[key])
-        assert self.cache.leader(key) is self.flying[key]
+            self.shelf(key).begin(key.input, self.flying[key])
+        assert self.shelf(key).leader(key.input) is self.flying[key]
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), output=outputs)
     def complete(self, data: st.DataObject, output: Output) -> None:
         key = data.draw(st.sampled_from(sorted(self.flying)))
-        self.cache.complete(key, self.flying.pop(key), output)
+        self.shelf(key).complete(key.input, self.flying.pop(key), output)
         self.truth[key] = output
-        fits = entry_size_bytes(key, output) <= CAPACITY_BYTES
-        assert self.cache.get(key) == (output if fits else None)
+        fits = entry_size_bytes(key.input, output) <= CAPACITY_BYTES
+        assert self.shelf(key).get(key.input) == (output if fits else None)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
     def abandon(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.flying)))
         leader = self.flying.pop(key)
-        self.cache.abandon(key, leader)
+        self.shelf(key).abandon(key.input, leader)
         self.stale.append((key, leader))
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data(), output=outputs)
     def complete_after_giving_up(self, data: st.DataObject, output: Output) -> None:
         key, leader = data.draw(st.sampled_from(self.stale))
-        self.cache.complete(key, leader, output)
+        self.shelf(key).complete(key.input, leader, output)
         self.truth[key] = output
 
     @rule(generation=st.integers(1, 3))
@@ -79,22 +91,17 @@ class CacheModel(RuleBasedStateMachine):
 
     @invariant()
     def bookkeeping_is_exact(self) -> None:
-        entries = self.cache._entries
-        sizes = [entry_size_bytes(key, entry.output) for key, entry in entries.items()]
-        assert self.cache.size_bytes == sum(sizes) <= CAPACITY_BYTES
+        ring = self.cache._ring
+        assert self.cache.size_bytes == sum(entry.size_bytes for entry in ring) <= CAPACITY_BYTES
+        assert all(e.size_bytes == entry_size_bytes(e.input, e.output) for e in ring)
         assert self.cache.in_flight == len(self.flying)
-        assert len(self.cache) == len(entries)
+        assert len(self.cache) == len(ring)
 
     @invariant()
     def the_ring_holds_every_entry_once(self) -> None:
-        ring = []
-        entry = hand = self.cache._hand
-        while entry is not None:
-            ring.append(entry.key)
-            assert entry.next.previous is entry
-            entry = None if entry.next is hand else entry.next
-        assert len(ring) == len(set(ring))
-        assert set(ring) == set(self.cache._entries)
+        shelves = self.cache._shelves.values()
+        entries = {id(entry) for shelf in shelves for entry in shelf.entries.values()}
+        assert sorted(entries) == sorted(map(id, self.cache._ring))
 
 
 CacheModel.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)

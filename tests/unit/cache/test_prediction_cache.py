@@ -6,7 +6,7 @@ import pytest
 
 from clipper.cache.prediction_cache import (
     ENTRY_OVERHEAD_BYTES,
-    CacheKey,
+    CacheShelf,
     PredictionCache,
     entry_size_bytes,
 )
@@ -15,8 +15,10 @@ from clipper.datatypes import Output
 GENERATION = 3
 
 
-def key(name: str, generation: int = GENERATION, application: str = "") -> CacheKey:
-    return CacheKey(generation, name.encode(), application)
+def shelf(
+    cache: PredictionCache[str], generation: int = GENERATION, application: str = ""
+) -> CacheShelf[str]:
+    return cache.shelf(generation, application)
 
 
 def output(text: str) -> Output:
@@ -30,13 +32,13 @@ def json_of(size_bytes: int) -> Output:
 
 
 def put(cache: PredictionCache[str], name: str, size_bytes: int = 1) -> None:
-    cache.begin(key(name), name)
-    cache.complete(key(name), name, json_of(size_bytes))
+    shelf(cache).begin(name.encode(), name)
+    shelf(cache).complete(name.encode(), name, json_of(size_bytes))
 
 
 def present(cache: PredictionCache[str]) -> set[str]:
     """Return what is retained, without marking it used."""
-    return {known.input.decode() for known in cache._entries}
+    return {entry.input.decode() for entry in cache._ring}
 
 
 ENTRY = ENTRY_OVERHEAD_BYTES + 2
@@ -53,14 +55,14 @@ def test_a_fifth_output_evicts_exactly_the_oldest_of_four() -> None:
 
     assert present(cache) == set("bcde")
     assert cache.evictions == 1
-    assert cache.get(key("a")) is None
+    assert shelf(cache).get(b"a") is None
 
 
 def test_what_was_used_since_the_hand_passed_survives() -> None:
     cache: PredictionCache[str] = PredictionCache(4 * ENTRY)
     for name in "abcde":
         put(cache, name)
-    cache.get(key("b"))
+    shelf(cache).get(b"b")
 
     put(cache, "f")
 
@@ -91,7 +93,7 @@ def test_an_output_that_does_not_fit_is_not_retained_and_evicts_nobody(
     cache: PredictionCache[str] = PredictionCache(capacity_bytes)
     put(cache, "a")
 
-    assert cache.get(key("a")) is None
+    assert shelf(cache).get(b"a") is None
     assert cache.size_bytes == cache.evictions == cache.in_flight == len(cache) == 0
 
 
@@ -103,17 +105,17 @@ def test_an_output_larger_than_the_cache_leaves_the_others_alone() -> None:
     assert present(cache) == {"a"}
 
 
-def test_keys_are_counted() -> None:
-    long_key = CacheKey(1, b"k" * 5000)
-    assert entry_size_bytes(long_key, json_of(1)) == ENTRY_OVERHEAD_BYTES + 5001
+def test_inputs_are_counted() -> None:
+    long_input = b"k" * 5000
+    assert entry_size_bytes(long_input, json_of(1)) == ENTRY_OVERHEAD_BYTES + 5001
 
     cache: PredictionCache[str] = PredictionCache(4000)
-    cache.complete(long_key, "leader", json_of(1))
+    shelf(cache).complete(long_input, "leader", json_of(1))
     assert len(cache) == 0
 
 
 def test_an_output_that_is_not_json_is_counted_in_both_forms() -> None:
-    assert entry_size_bytes(key("a"), Output(b"ab", b'"ab"')) == ENTRY_OVERHEAD_BYTES + 1 + 2 + 4
+    assert entry_size_bytes(b"a", Output(b"ab", b'"ab"')) == ENTRY_OVERHEAD_BYTES + 1 + 2 + 4
 
 
 def test_a_negative_capacity_is_refused() -> None:
@@ -123,37 +125,37 @@ def test_a_negative_capacity_is_refused() -> None:
 
 def test_a_computation_in_flight_is_known_until_it_completes() -> None:
     cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
-    cache.begin(key("a"), "leader")
-    assert cache.leader(key("a")) == "leader"
-    assert cache.get(key("a")) is None
+    shelf(cache).begin(b"a", "leader")
+    assert shelf(cache).leader(b"a") == "leader"
+    assert shelf(cache).get(b"a") is None
     assert cache.size_bytes == 0
     put(cache, "unrelated")
-    assert cache.leader(key("a")) == "leader"
+    assert shelf(cache).leader(b"a") == "leader"
 
-    cache.complete(key("a"), "leader", output("1"))
+    shelf(cache).complete(b"a", "leader", output("1"))
 
-    assert cache.leader(key("a")) is None
-    assert cache.get(key("a")) == output("1")
+    assert shelf(cache).leader(b"a") is None
+    assert shelf(cache).get(b"a") == output("1")
 
 
 def test_only_the_leader_itself_can_abandon_its_computation() -> None:
     cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
-    cache.begin(key("a"), "first")
-    cache.abandon(key("a"), "first")
+    shelf(cache).begin(b"a", "first")
+    shelf(cache).abandon(b"a", "first")
     assert cache.in_flight == 0
-    cache.begin(key("a"), "second")
+    shelf(cache).begin(b"a", "second")
 
-    cache.abandon(key("a"), "first")
-    cache.complete(key("a"), "first", output("1"))
+    shelf(cache).abandon(b"a", "first")
+    shelf(cache).complete(b"a", "first", output("1"))
 
-    assert cache.leader(key("a")) == "second"
-    assert cache.get(key("a")) == output("1")
+    assert shelf(cache).leader(b"a") == "second"
+    assert shelf(cache).get(b"a") == output("1")
 
 
 def test_computations_in_flight_are_never_evicted_and_take_no_room() -> None:
     cache: PredictionCache[str] = PredictionCache(ENTRY)
     for number in range(100):
-        cache.begin(key(f"flying{number}"), "leader")
+        shelf(cache).begin(f"flying{number}".encode(), "leader")
     for name in "abc":
         put(cache, name)
 
@@ -166,40 +168,75 @@ def test_a_second_output_replaces_the_first_and_its_size() -> None:
     put(cache, "a", 1)
     put(cache, "a", 100)
 
-    assert cache.get(key("a")) == json_of(100)
+    assert shelf(cache).get(b"a") == json_of(100)
     assert cache.size_bytes == ENTRY + 99
 
 
 def test_registrations_and_isolated_applications_do_not_share() -> None:
     cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
-    cache.complete(key("a", 1), "leader", output("1"))
-    cache.complete(key("a", 2), "leader", output("2"))
-    cache.complete(key("a", 2, "app"), "leader", output("3"))
+    shelf(cache, 1).complete(b"a", "leader", output("1"))
+    shelf(cache, 2).complete(b"a", "leader", output("2"))
+    shelf(cache, 2, "app").complete(b"a", "leader", output("3"))
 
-    assert cache.get(key("a", 1)) == output("1")
-    assert cache.get(key("a", 2)) == output("2")
-    assert cache.get(key("a", 2, "app")) == output("3")
-    assert cache.get(key("a", 3)) is None
+    assert shelf(cache, 1).get(b"a") == output("1")
+    assert shelf(cache, 2).get(b"a") == output("2")
+    assert shelf(cache, 2, "app").get(b"a") == output("3")
+    assert shelf(cache, 3).get(b"a") is None
 
 
-def test_keys_of_equal_hash_do_not_share() -> None:
+def test_registrations_of_equal_hash_do_not_share() -> None:
     cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
     assert hash(-1) == hash(-2)
-    cache.complete(CacheKey(-1, b"x"), "leader", output("1"))
+    shelf(cache, -1).complete(b"x", "leader", output("1"))
 
-    assert cache.get(CacheKey(-2, b"x")) is None
+    assert shelf(cache, -2).get(b"x") is None
+
+
+def test_an_output_that_outgrows_the_cache_is_forgotten() -> None:
+    cache: PredictionCache[str] = PredictionCache(2 * ENTRY)
+    put(cache, "a")
+    put(cache, "b")
+    put(cache, "a", 10_000)
+
+    assert present(cache) == {"b"}
+    assert cache.size_bytes == ENTRY
+
+
+def test_an_output_that_grows_makes_others_leave() -> None:
+    cache: PredictionCache[str] = PredictionCache(3 * ENTRY)
+    for name in "abc":
+        put(cache, name)
+    put(cache, "c", ENTRY)
+
+    assert present(cache) == {"b", "c"}
+    assert cache.size_bytes == 3 * ENTRY - 1
+
+
+def test_a_dropped_registration_keeps_nothing_that_comes_late() -> None:
+    cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
+    old = shelf(cache)
+    old.begin(b"a", "leader")
+    cache.drop_generations({GENERATION})
+
+    old.begin(b"b", "leader")
+    old.complete(b"a", "leader", output("1"))
+
+    assert old.get(b"a") is None
+    assert cache.in_flight == len(cache) == cache.size_bytes == 0
+    assert shelf(cache) is not old
 
 
 def test_dropping_a_registration_takes_its_outputs_and_computations_only() -> None:
     cache: PredictionCache[str] = PredictionCache(10 * ENTRY)
     for generation in (1, 2):
-        cache.complete(key("a", generation), "leader", output("1"))
-        cache.complete(key("b", generation, "app"), "leader", output("1"))
-        cache.begin(key("c", generation), "leader")
+        shelf(cache, generation).complete(b"a", "leader", output("1"))
+        shelf(cache, generation, "app").complete(b"b", "leader", output("1"))
+        shelf(cache, generation).begin(b"c", "leader")
 
     cache.drop_generations({1})
 
-    assert {known.generation for known in cache._entries} == {2}
-    assert cache.leader(key("c", 1)) is None
-    assert cache.leader(key("c", 2)) == "leader"
-    assert cache.size_bytes == sum(entry.size_bytes for entry in cache._entries.values())
+    assert set(shelf(cache, 2).entries) == {b"a"}
+    assert set(shelf(cache, 2, "app").entries) == {b"b"}
+    assert shelf(cache, 1).get(b"a") is shelf(cache, 1).leader(b"c") is None
+    assert shelf(cache, 2).leader(b"c") == "leader"
+    assert cache.size_bytes == 2 * ENTRY

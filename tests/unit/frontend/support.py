@@ -10,6 +10,7 @@ from typing import Any
 from clipper.datatypes import InputType
 from clipper.frontend.app import create_app
 from clipper.frontend.predict import PredictApp
+from clipper.frontend.predictions import Predictions
 from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.settings import HttpSettings
 from tests.unit.query.support import Bench
@@ -66,11 +67,15 @@ class Frontend(Bench):
         self.statuses: list[int] = []
         self.metrics = FrontendMetrics(self.clock.now, "test")
         self.is_ready = True
+        settings = settings or HttpSettings()
+        self.predictions = Predictions(
+            self.processor, self.clock, settings.max_batch_inputs, self.statuses.append
+        )
         self.http = PredictApp(
+            self.predictions,
             self.processor,
             self.clock,
-            settings or HttpSettings(),
-            self.statuses.append,
+            settings,
             create_app(self._snapshot, lambda: self.is_ready),
         )
 

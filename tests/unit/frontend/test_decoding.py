@@ -25,8 +25,7 @@ Decoded = tuple[list[bytes], str | None]
 
 
 def fast(input_type: InputType, body: bytes) -> Decoded | None:
-    decoded = decoding.decode_predict(input_type, body)
-    return None if decoded is None else (decoded.inputs, decoded.version)
+    return decoding.decode_predict(input_type, body)
 
 
 def slow(input_type: InputType, body: bytes) -> Decoded:

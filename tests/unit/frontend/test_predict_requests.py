@@ -74,6 +74,20 @@ async def test_too_many_inputs_are_refused() -> None:
     assert reply.cause == "input_batch has 3 inputs; at most 2 are allowed in one request"
 
 
+async def test_millions_of_inputs_are_refused_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frontend = Frontend()
+    frontend.typed(InputType.DOUBLES)
+    body = b'{"input_batch":[' + b",".join([b"[1]"] * 300_000) + b"]}"
+    with monkeypatch.context() as patch:
+        patch.delattr("clipper.frontend.decoding.decode_predict")
+        reply = await frontend.predict(body)
+
+    assert reply.status == 400
+    assert reply.cause == "input_batch has 300000 inputs; at most 10000 are allowed in one request"
+
+
 @pytest.mark.parametrize("name", ["app", "a.b", "a b", "é", "predict", "update", "a+b%", '"q"'])
 async def test_any_name_is_a_path_and_only_its_own(name: str) -> None:
     frontend = Frontend()

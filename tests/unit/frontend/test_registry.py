@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clipper.datatypes import InputType, VersionedModelId
-from clipper.replicas.service import Refusal
+from clipper.replicas.session import Refusal
 from clipper.store.base import WorkerLease
 from tests.unit.query.support import Bench, Container
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from clipper.batching.ports import BatchResult, DispatchSettings
@@ -27,11 +27,29 @@ from tests.fakes.virtual_clock import VirtualClock
 
 
 class ModelObserver:
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+
     def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
         pass
 
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         pass
+
+    def cache_hit(self) -> None:
+        self._counts["hit"] += 1
+
+    def cache_miss(self) -> None:
+        self._counts["miss"] += 1
+
+    def cache_coalesced(self) -> None:
+        self._counts["coalesced"] += 1
+
+    def cache_bypassed(self) -> None:
+        self._counts["bypassed"] += 1
+
+    def model_error(self) -> None:
+        self._counts["error"] += 1
 
 
 class Observer:
@@ -42,7 +60,7 @@ class Observer:
         self.finished: list[tuple[int, DefaultReason | None, float]] = []
 
     def model(self, model: VersionedModelId) -> ModelObserver:
-        return ModelObserver()
+        return ModelObserver(self.counts)
 
     def model_removed(self, model: VersionedModelId) -> None:
         self.counts["removed"] += 1
@@ -50,27 +68,20 @@ class Observer:
     def query_finished(self, query: Query, latency_s: float) -> None:
         self.finished.append((query.query_id, query.reason, latency_s))
 
-    def cache_hit(self, model: VersionedModelId) -> None:
-        self.counts["hit"] += 1
-
-    def cache_miss(self, model: VersionedModelId) -> None:
-        self.counts["miss"] += 1
-
-    def cache_coalesced(self, model: VersionedModelId) -> None:
-        self.counts["coalesced"] += 1
-
-    def cache_bypassed(self, model: VersionedModelId) -> None:
-        self.counts["bypassed"] += 1
-
-    def model_error(self, model: VersionedModelId) -> None:
-        self.counts["error"] += 1
-
 
 class Container:
     """The far end of one replica's stream."""
 
-    def __init__(self, bench: Bench, replica: Replica, granted: int, hold: bool) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        replica: Replica,
+        sent: deque[pb.FrontendMessage],
+        granted: int,
+        hold: bool,
+    ) -> None:
         self.replica = replica
+        self._sent = sent
         self.batches: list[pb.Batch] = []
         self.others: list[pb.FrontendMessage] = []
         self._bench = bench
@@ -85,9 +96,8 @@ class Container:
 
     def read(self) -> None:
         """Take what the frontend has sent."""
-        while not self.replica.outbox.empty():
-            message = self.replica.outbox.get_nowait()
-            assert message is not None
+        while self._sent:
+            message = self._sent.popleft()
             if message.WhichOneof("message") == "batch":
                 self.batches.append(message.batch)
             else:
@@ -138,9 +148,7 @@ class Bench:
         self.fleet = Fleet(
             self.clock, DispatchSettings(), self.observer, encode_probe, self._readiness_changed
         )
-        self.executor = TaskExecutor(
-            self.clock, self.cache, self.fleet, self.observer, max_queue_length
-        )
+        self.executor = TaskExecutor(self.clock, self.cache, self.fleet, max_queue_length)
         self.fleet.connect_sink(self.executor)
         self.processor = QueryProcessor(
             self.clock,
@@ -242,14 +250,16 @@ class Bench:
     ) -> Container:
         """Connect a container."""
         self._instances += 1
+        sent: deque[pb.FrontendMessage] = deque()
         replica = Replica(
             VersionedModelId(name, version),
             self._instances - 1,
             f"instance-{self._instances}",
             input_type,
             self.registry,
+            sent.append,
         )
-        return Container(self, replica, granted, hold)
+        return Container(self, replica, sent, granted, hold)
 
     def ask(self, *inputs: bytes, app: str = "app", version: str | None = None) -> PredictRequest:
         """Submit one request and let everything happen that is due now."""

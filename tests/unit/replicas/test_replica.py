@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from clipper.datatypes import InputType, VersionedModelId
@@ -14,6 +16,7 @@ class Listener:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.replies: list[BatchReply] = []
+        self.sent: deque[pb.FrontendMessage] = deque()
 
     def replica_pumped(self, replica: Replica) -> None:
         self.events.append(f"pumped {replica.credits}")
@@ -33,7 +36,14 @@ def listener() -> Listener:
 
 @pytest.fixture
 def replica(listener: Listener) -> Replica:
-    return Replica(VersionedModelId("m", "1"), 3, "instance", InputType.STRINGS, listener)
+    return Replica(
+        VersionedModelId("m", "1"),
+        3,
+        "instance",
+        InputType.STRINGS,
+        listener,
+        listener.sent.append,
+    )
 
 
 def grant(count: int, hold: bool = True) -> pb.ContainerMessage:
@@ -50,17 +60,13 @@ def reply(batch_id: int, *outputs: bytes, **fields: object) -> pb.ContainerMessa
     return pb.ContainerMessage(batch_reply=message)
 
 
-def sent(replica: Replica) -> pb.FrontendMessage:
-    message = replica.outbox.get_nowait()
-    assert message is not None
-    return message
-
-
-def test_a_batch_is_one_packed_message_and_costs_a_credit(replica: Replica) -> None:
+def test_a_batch_is_one_packed_message_and_costs_a_credit(
+    replica: Replica, listener: Listener
+) -> None:
     replica.receive(grant(2))
     number = replica.send_batch([b"ab", b"", b"c"], [0.1, 0.2, 0.3], 7, (4, 0.5))
 
-    batch = sent(replica).batch
+    batch = listener.sent.popleft().batch
     assert (batch.batch_id, batch.generation, batch.data) == (number, 7, b"abc")
     assert (list(batch.sizes), list(batch.budgets_s)) == ([2, 0, 1], [0.1, 0.2, 0.3])
     assert batch.input_type == pb.INPUT_TYPE_STRINGS
@@ -68,10 +74,12 @@ def test_a_batch_is_one_packed_message_and_costs_a_credit(replica: Replica) -> N
     assert replica.credits == 1
 
 
-def test_a_batch_with_nothing_behind_it_carries_no_demand(replica: Replica) -> None:
+def test_a_batch_with_nothing_behind_it_carries_no_demand(
+    replica: Replica, listener: Listener
+) -> None:
     replica.send_batch([b"x"], [0.1], 7, None, probe=True)
 
-    batch = sent(replica).batch
+    batch = listener.sent.popleft().batch
     assert not batch.HasField("demand")
     assert batch.probe
 
@@ -100,7 +108,7 @@ def test_credits_count_before_the_listener_hears_of_them(
     assert listener.events == ["pumped 2"]
     assert not replica.holds_credits
     replica.return_credits()
-    assert sent(replica).credit_return.credits == 2
+    assert listener.sent.popleft().credit_return.credits == 2
     assert replica.credits == 0
 
 
@@ -144,9 +152,9 @@ def test_draining_demand_workers_and_the_end(replica: Replica, listener: Listene
     assert listener.events == ["draining"]
 
     replica.send_demand(5, 0.25)
-    assert sent(replica).demand == pb.Demand(queries=5, head_budget_s=0.25)
+    assert listener.sent.popleft().demand == pb.Demand(queries=5, head_budget_s=0.25)
     workers = pb.WorkerList(workers=[pb.Worker(worker_id="qf-0", address="here:7000")])
     replica.send_workers(workers)
-    assert sent(replica).worker_list == workers
+    assert listener.sent.popleft().worker_list == workers
     replica.end("bye", reconnect=True)
-    assert sent(replica).drain == pb.Drain(reason="bye", reconnect=True)
+    assert listener.sent.popleft().drain == pb.Drain(reason="bye", reconnect=True)

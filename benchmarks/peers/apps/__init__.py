@@ -1,0 +1,1 @@
+"""What runs in a rival's own environment: its library's service around the model, no more."""

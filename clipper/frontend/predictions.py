@@ -1,0 +1,123 @@
+"""Predict bodies in, responses out, whichever of the two doors a body came through.
+
+`predict` is the ASGI door; `predict_protocol` the one that goes past ASGI (design decision 5).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from clipper.clock import Clock
+from clipper.errors import InvalidRequest, JsonFault
+from clipper.frontend import decoding
+from clipper.frontend.responses import (
+    Response,
+    error_response,
+    plain_response,
+    predict_response,
+)
+from clipper.query.applications import Application
+from clipper.query.processor import QueryProcessor
+from clipper.query.query import PredictRequest
+
+log = logging.getLogger(__name__)
+
+_LARGE_BODY_BYTES = 1 << 20
+"""In anything smaller the inputs are counted once they are decoded."""
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Return application name and verb of ``/<app>/<verb>``; a name may contain slashes."""
+    name, _, verb = path[1 : -1 if path.endswith("/") else None].rpartition("/")
+    return name, verb
+
+
+def unknown_application(name: str) -> Response:
+    """The answer to a request for an application that is not registered."""
+    return error_response(404, "Unknown application", f"No application with name '{name}' exists.")
+
+
+class Predictions:
+    """Answers the predict requests of one worker. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        processor: QueryProcessor,
+        clock: Clock,
+        max_batch_inputs: int,
+        count_response: Callable[[int], None],
+    ) -> None:
+        """``count_response`` is told the status of each response; the doors call it."""
+        self.applications = processor.applications
+        self.count_response = count_response
+        self._processor = processor
+        self._now = clock.now
+        self._max_batch_inputs = max_batch_inputs
+
+    def begin(self, application: Application, body: bytes) -> PredictRequest | Response:
+        """Start the queries of a complete body; the moment of the call is their arrival.
+
+        Returns:
+            The request, which may be finished already, or the response that refuses it.
+        """
+        arrival_s = self._now()
+        try:
+            return self._submit(application, body, arrival_s)
+        except JsonFault as fault:
+            return error_response(400, "Json error", fault.msg)
+        except InvalidRequest as invalid:
+            return error_response(400, "Query processing error", invalid.msg)
+        except Exception:
+            return self._failed(application)
+
+    def response(self, request: PredictRequest) -> Response:
+        """Return the response of a finished request, and let go of its queries."""
+        application = request.application
+        if request.error is not None:
+            return self._failed(application, request.error)
+        try:
+            response = predict_response(request.queries, application.record.on_default)
+        except Exception:
+            # Whoever finished the request has others to tell.
+            return self._failed(application)
+        # Queries and request refer to each other; the garbage collector should not have to know.
+        request.queries.clear()
+        return response
+
+    def _submit(self, application: Application, body: bytes, arrival_s: float) -> PredictRequest:
+        processor = self._processor
+        if len(body) > _LARGE_BODY_BYTES:
+            self._refuse_crowds(application, body)
+        decoded = decoding.decode_predict(application.record.input_type, body)
+        if decoded is not None:
+            inputs, version = decoded
+            candidates = processor.candidates(application, version)
+        else:
+            value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
+            candidates = processor.candidates(application, decoding.slow_version(value))
+            inputs = decoding.slow_inputs(value, application.record.input_type)
+        if len(inputs) > self._max_batch_inputs:
+            raise InvalidRequest(
+                f"input_batch has {len(inputs)} inputs; at most "
+                f"{self._max_batch_inputs} are allowed in one request"
+            )
+        return processor.submit(application, candidates, inputs, arrival_s)
+
+    def _refuse_crowds(self, application: Application, body: bytes) -> None:
+        """Refuse millions of tiny inputs before they are decoded.
+
+        That would hold up every other query of the worker for seconds.
+        """
+        arrays = body.count(b"[") if application.record.input_type.numpy_dtype else 0
+        if arrays > self._max_batch_inputs + 1:
+            raise InvalidRequest(
+                f"input_batch has {arrays - 1} inputs; at most {self._max_batch_inputs} are "
+                "allowed in one request"
+            )
+
+    @staticmethod
+    def _failed(application: Application, error: Exception | None = None) -> Response:
+        """Log the error, by default the one being handled, and return what the client gets."""
+        log.error("predict request for %s failed", application.name, exc_info=error or True)
+        return plain_response(500, "An unexpected error occurred!")
