@@ -44,6 +44,6 @@ class LoadSpec:
     verify: bool = False
     """Whether each output must be the number of its input, and any other counts as wrong."""
     inspect: bool = False
-    """Whether ``wrk`` reads every answer for defaults, which costs it half of its speed."""
+    """Whether ``wrk`` looks for defaults, at one or two microseconds for each answer."""
     use_wrk: bool = True
     """Whether a closed loop may use ``wrk``."""

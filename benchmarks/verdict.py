@@ -29,17 +29,18 @@ class Verdict:
 
 def at_least(name: str, measured: float, bar: float, note: str = "") -> Verdict:
     """Claim that ``measured`` is ``bar`` or more; nan is never enough."""
-    return Verdict(name, measured, f">= {bar:.4g}", measured >= bar, note)
+    return Verdict(name, measured, f">= {bar:.4g}", bool(measured >= bar), note)
 
 
 def at_most(name: str, measured: float, bar: float, note: str = "") -> Verdict:
     """Claim that ``measured`` is ``bar`` or less; nan never is."""
-    return Verdict(name, measured, f"<= {bar:.4g}", measured <= bar, note)
+    return Verdict(name, measured, f"<= {bar:.4g}", bool(measured <= bar), note)
 
 
 def between(name: str, measured: float, low: float, high: float, note: str = "") -> Verdict:
     """Claim that ``measured`` lies in a range, ends included."""
-    return Verdict(name, measured, f"{low:.4g} to {high:.4g}", low <= measured <= high, note)
+    holds = bool(low <= measured <= high)
+    return Verdict(name, measured, f"{low:.4g} to {high:.4g}", holds, note)
 
 
 def not_measured(name: str, bar: str, note: str) -> Verdict:

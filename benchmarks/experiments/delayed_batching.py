@@ -19,7 +19,7 @@ from benchmarks.verdict import Verdict, at_least, at_most, between
 
 COSTS_S = {"high": (450e-6, 12e-6), "low": (50e-6, 25e-6)}
 """Fixed cost of a batch and cost of each input, by container."""
-WAITS_MS = (0.0, 2.0, 5.0, 10.0)
+WAITS_MS = (0.0, 2.0, 10.0)
 JUDGED_MS = 2.0
 RATE = 2_000.0
 BURSTY_CV = 4.0
