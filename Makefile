@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
-  bench-peers proto wheel venv clean
+  bench-all bench-peers proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,14 +44,16 @@ venv: $(VENV)/.dev ## make the development environment only
 demo: $(VENV)/.run ## start a cluster, deploy two versions of a digits classifier, query them
 	@$(BIN)/python examples/digits_demo.py
 
-bench: $(VENV)/.bench ## print the benchmark ladder, and what three workers make of one replica
+bench: $(VENV)/.bench ## print the benchmark ladder: five minutes
 	@$(BIN)/python -m benchmarks.ladder
-	@$(BIN)/python -m benchmarks.shared_replica
+
+bench-all: $(VENV)/.bench ## every benchmark and experiment, the soak last: about an hour
+	@$(BIN)/python -m benchmarks.everything
 
 PEERS ?= .peers
 PEERS_ARGS ?=
 
-bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about two hours
+bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about an hour
 	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks import models, report
@@ -25,7 +24,7 @@ from benchmarks.lines import KINDS, PROTOCOL_SUFFIX, Line, started
 from benchmarks.processes import HOST, LoadGenerator, cpu_seconds, load_generator
 from benchmarks.recorder import RESULTS, Summary, machine, median_of, write_csv, write_json
 from benchmarks.spec import LoadSpec
-from benchmarks.verdict import print_verdicts
+from benchmarks.verdict import new_console, print_verdicts
 
 CONCURRENCIES = (1, 8, 32, 128)
 OPEN_LOOP_CONNECTIONS = 256
@@ -183,9 +182,7 @@ def _counts(text: str) -> list[int]:
 def main() -> None:
     """Run the ladder, print it, and save every figure."""
     options = arguments()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
+    console = new_console()
     counts, rounds, names = options.concurrency, options.rounds, options.lines
     total = (rounds * len(counts) + 1) * len(names)
     with started(names) as lines, load_generator() as generator, Progress(console=console) as bar:

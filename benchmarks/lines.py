@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import models
 from benchmarks.processes import (
     clipper_cluster,
-    reference_server,
+    python_server,
     serve,
     worker_processes,
 )
@@ -20,6 +20,7 @@ from clipper.deployers.sklearn import deploy_sklearn_model
 
 SLO_S = 0.1
 LOGISTIC_SLO_S = 0.02
+_REFERENCE = "benchmarks.reference_servers"
 PROTOCOL_SUFFIX = "+"
 """Marks a line that goes through the predict-only protocol class instead of uvicorn and ASGI."""
 
@@ -82,11 +83,11 @@ def started(names: Sequence[str]) -> Iterator[list[Line]]:
     lines: dict[str, Line] = {}
     with contextlib.ExitStack() as stack:
         if "bare" in names:
-            port, pid = stack.enter_context(reference_server("bare"))
+            port, pid = stack.enter_context(python_server(_REFERENCE, "bare"))
             lines["bare"] = Line("bare", KINDS["bare"], port, [pid], [])
         plain = [name for name in names if name in ("line", "line784")]
         if plain:
-            port, pid = stack.enter_context(reference_server("asgi"))
+            port, pid = stack.enter_context(python_server(_REFERENCE, "asgi"))
             lines |= {name: Line(name, KINDS[name], port, [pid], []) for name in plain}
         clipper = [name for name in names if name not in lines]
         for suffix, options in (("", {}), (PROTOCOL_SUFFIX, {"http_protocol": "clipper"})):

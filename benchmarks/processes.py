@@ -51,24 +51,24 @@ def load_generator() -> Iterator[LoadGenerator]:
     """Start the client process, and end it after the block."""
     command = [sys.executable, "-m", "benchmarks.load"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen(command, text=True, env=_environment(), **pipes)
+    process = subprocess.Popen(command, text=True, env=environment(), **pipes)
     try:
         yield LoadGenerator(process)
     finally:
-        _end(process)
+        stop(process)
 
 
 @contextlib.contextmanager
-def reference_server(kind: str) -> Iterator[tuple[int, int]]:
-    """Run ``bare`` or ``asgi`` for the block; yields its port and process number."""
+def python_server(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
+    """Run ``python -m module PORT arguments`` for the block; yields its port and process number."""
     port = free_port(HOST)
-    command = [sys.executable, "-m", "benchmarks.reference_servers", kind, str(port)]
-    process = subprocess.Popen(command, env=_environment())
+    command = [sys.executable, "-m", module, str(port), *arguments]
+    process = subprocess.Popen(command, env=environment())
     try:
         _wait_for_port(port, process)
         yield port, process.pid
     finally:
-        _end(process)
+        stop(process)
 
 
 @contextlib.contextmanager
@@ -114,12 +114,18 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def rss_bytes(pid: int) -> int:
+    """Return a process's resident memory (Linux)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _family(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return this process's environment, in which `benchmarks` can be imported."""
     home = str(Path(__file__).resolve().parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])}
 
@@ -135,7 +141,8 @@ def _wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
     raise RuntimeError(f"{process.args!r} does not listen on port {port}")
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
+def stop(process: subprocess.Popen[Any]) -> None:
+    """End a process, by force after five seconds."""
     process.terminate()
     try:
         process.wait(5.0)

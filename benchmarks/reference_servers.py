@@ -1,6 +1,6 @@
 """The two lowest lines of the ladder: what the language, and what the HTTP server, can do at all.
 
-``python -m benchmarks.reference_servers bare|asgi PORT``
+``python -m benchmarks.reference_servers PORT bare|asgi``
 """
 
 from __future__ import annotations
@@ -41,14 +41,18 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-_HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
 
 async def empty_app(scope: Any, receive: Any, send: Any) -> None:
     """Decode the body as Clipper does, then answer a constant."""
     message = await receive()
-    _decode(message["body"])
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    body = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        body += message["body"]
+    _decode(body)
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
 
@@ -78,7 +82,7 @@ def serve_asgi(port: int) -> None:
 
 def main() -> None:
     """Serve what the command line names."""
-    kind, port = sys.argv[1], int(sys.argv[2])
+    port, kind = int(sys.argv[1]), sys.argv[2]
     if kind == "bare":
         uvloop.run(serve_bare(port))
     else:

@@ -47,6 +47,14 @@ def not_measured(name: str, bar: str, note: str) -> Verdict:
     return Verdict(name, math.nan, bar, None, note)
 
 
+def new_console() -> Console:
+    """Return a console for people, wide enough for the tables where there is no terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
+    return console
+
+
 def print_verdicts(console: Console, verdicts: Sequence[Verdict], title: str = "Verdicts") -> None:
     """Print all as a table."""
     table = Table(title=title)

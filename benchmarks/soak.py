@@ -1,0 +1,183 @@
+"""Hours of load in miniature: is memory flat, is every answer right, does none come late?
+
+``python -m benchmarks.soak [--minutes 30] [--load 0.8]``
+
+Open loop at a share of the measured capacity, every input new. The model answers with the number
+that its input carries, so the client knows what each answer must be. Memory of every process of the
+cluster is read every ten seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cluster import Cluster, cluster
+from benchmarks.processes import LoadGenerator, load_generator, rss_bytes
+from benchmarks.publishing import Result, panels, publish
+from benchmarks.recorder import RESULTS, Summary
+from benchmarks.verdict import Verdict, at_least, at_most, between, new_console
+
+SLO_S = 0.1
+SAMPLE_S = 10.0
+SEGMENT_S = 10.0
+"""The load comes in runs of so long, one right after the other."""
+CALIBRATION_S = 3.0
+CONNECTIONS = 512
+SETTLED_AFTER = 1 / 6
+"""Memory is compared with what it was after this share of the run: five minutes of thirty."""
+WINDOW = 1 / 15
+FLAT = 0.02
+
+
+def numbered(inputs: Any) -> list[str]:
+    """Answer each input with the number that its first element carries in twelve digits."""
+    return [str(round(float(x[0]) * 1e12)) for x in inputs]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """Resident memory at one moment."""
+
+    moment_s: float
+    role: str
+    rss: int
+
+
+class MemoryWatch:
+    """Reads the memory of every process of a cluster from a thread, until told to stop."""
+
+    def __init__(self, pids: dict[str, list[int]], every_s: float) -> None:
+        self.samples: list[Sample] = []
+        self._pids = pids
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        begun_s = time.monotonic()
+        while True:
+            for role, pids in self._pids.items():
+                with contextlib.suppress(OSError):  # a process that ended shows in the answers
+                    size = sum(rss_bytes(pid) for pid in pids)
+                    self.samples.append(Sample(time.monotonic() - begun_s, role, size))
+            if self._stop.wait(self._every_s):
+                return
+
+
+def capacity(running: Cluster, generator: LoadGenerator) -> float:
+    """Return goodput in closed loop, the median of three runs after one in which batches grow."""
+    runs = [
+        generator.run(running.load("soak", CALIBRATION_S, connections=128, slo_s=SLO_S))
+        for _ in range(4)
+    ]
+    return statistics.median(run.goodput for run in runs[1:])
+
+
+def memory_verdicts(samples: Sequence[Sample], duration_s: float) -> list[Verdict]:
+    """Compare each process's memory at the end with what it was once settled."""
+    found = []
+    window_s = WINDOW * duration_s
+    for role in sorted({sample.role for sample in samples}):
+
+        def mean(from_s: float, role: str = role) -> float:
+            sizes = [
+                sample.rss
+                for sample in samples
+                if sample.role == role and from_s <= sample.moment_s <= from_s + window_s
+            ]
+            return statistics.fmean(sizes) if sizes else float("nan")
+
+        settled, end = mean(SETTLED_AFTER * duration_s), mean(duration_s - window_s)
+        found.append(
+            between(
+                f"memory of {role}, end / settled",
+                end / settled,
+                1 - FLAT,
+                1 + FLAT,
+                f"{settled / 1e6:.1f} MB settled, {end / 1e6:.1f} MB at the end",
+            )
+        )
+    return found
+
+
+def answer_verdicts(summaries: Sequence[Summary], offered: float) -> list[Verdict]:
+    """Judge what the clients got."""
+    requests = sum(summary.requests for summary in summaries)
+    rate = statistics.fmean(summary.throughput for summary in summaries)
+    note = f"of {requests:,} answers"
+    return [
+        at_most("wrong answers", sum(s.wrong for s in summaries), 0, note),
+        at_most("defaults", sum(s.defaults for s in summaries), 0, note),
+        at_most("errors", sum(s.errors for s in summaries), 0, note),
+        at_least("answered / offered", rate / offered, 0.98, f"{offered:,.0f} requests/s offered"),
+    ]
+
+
+def measure(minutes: float, load: float) -> Result:
+    """Calibrate, then load for the whole time."""
+    duration_s = 60 * minutes
+    with cluster() as running, load_generator() as generator:
+        running.deploy("soak", numbered)
+        running.register("soak", "soak", SLO_S)
+        rate = load * capacity(running, generator)
+        summaries: list[Summary] = []
+        pids = {**running.manager.child_pids(), "query-frontend": running.frontend_pids()}
+        with MemoryWatch(pids, min(SAMPLE_S, duration_s / 60)) as watch:
+            end_s = time.monotonic() + duration_s
+            while (left_s := end_s - time.monotonic()) > 0:
+                spec = running.load(
+                    "soak",
+                    max(1.0, min(SEGMENT_S, left_s)),
+                    connections=CONNECTIONS,
+                    rate=rate,
+                    seed=len(summaries),
+                    slo_s=SLO_S,
+                    verify=True,
+                )
+                summaries.append(generator.run(spec))
+    verdicts = answer_verdicts(summaries, rate) + memory_verdicts(watch.samples, duration_s)
+    rows = [dataclasses.asdict(sample) for sample in watch.samples]
+    figure, (left, right) = panels(2)
+    for role in sorted({sample.role for sample in watch.samples}):
+        curve = [sample for sample in watch.samples if sample.role == role]
+        moments = [sample.moment_s / 60 for sample in curve]
+        left.plot(moments, [sample.rss / 1e6 for sample in curve], label=role)
+    left.set(xlabel="minutes", ylabel="resident memory, MB", ylim=(0, None))
+    left.legend(fontsize="small")
+    right.plot([summary.p99_s * 1e3 for summary in summaries], label="P99")
+    right.plot([summary.p50_s * 1e3 for summary in summaries], label="P50")
+    right.set(xlabel=f"run of {SEGMENT_S:.0f} s", ylabel="latency, ms", ylim=(0, None))
+    right.legend()
+    return Result("soak", f"{minutes:g} minutes at {load:.0%} load", rows, verdicts, figure)
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--load", type=float, default=0.8, help="share of the measured capacity")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    logging.getLogger("clipper").setLevel(logging.WARNING)
+    publish(new_console(), options.output, measure(options.minutes, options.load))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What the soak makes of memory over time and of answers. Needs matplotlib, as its module does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks.recorder import Recorder
+
+pytest.importorskip("matplotlib")
+
+from benchmarks import soak
+
+
+def samples(role: str, sizes: dict[float, int]) -> list[soak.Sample]:
+    return [soak.Sample(moment_s, role, size) for moment_s, size in sizes.items()]
+
+
+def test_memory_at_the_end_is_compared_with_that_after_a_sixth_of_the_run() -> None:
+    growing = samples("growing", {t: 100 if t < 900 else 103 for t in range(0, 1801, 10)})
+    warm = samples("warm", {t: 1 if t < 300 else 100 for t in range(0, 1801, 10)})
+    verdicts = {
+        verdict.name.split(",")[0]: verdict
+        for verdict in soak.memory_verdicts([*growing, *warm], duration_s=1800)
+    }
+    assert verdicts["memory of growing"].holds is False
+    assert verdicts["memory of growing"].measured == pytest.approx(1.03)
+    assert verdicts["memory of warm"].holds is True
+
+
+def test_memory_that_was_never_read_is_not_flat() -> None:
+    (verdict,) = soak.memory_verdicts(samples("gone", {0.0: 5}), duration_s=1800)
+    assert verdict.holds is False
+
+
+def test_one_wrong_answer_is_too_many() -> None:
+    recorder = Recorder(slo_s=0.1)
+    recorder.answered(0.01, good=True, default=False)
+    right = recorder.summary(1.0)
+    wrong = dataclasses.replace(right, wrong=1)
+    assert all(verdict.holds for verdict in soak.answer_verdicts([right, right], offered=1.0))
+    holds = {v.name: v.holds for v in soak.answer_verdicts([right, wrong], offered=1.0)}
+    assert holds.pop("wrong answers") is False
+    assert all(holds.values())
+
+
+def test_the_model_answers_with_the_number_that_the_client_encoded() -> None:
+    numbers = [0, 7, 123_456_789_012, 999_999_999_999]
+    inputs = [[float(f"0.{number:012d}"), 0.5] for number in numbers]
+    assert soak.numbered(inputs) == [str(number) for number in numbers]
