@@ -113,7 +113,7 @@ def _measure(
     stop_s = time.monotonic() + budget_s if budget_s else float("inf")
     models = directory / "models"
     workload.prepare(models)
-    for key, group in itertools.groupby(cells, _setting):
+    for key, group in itertools.groupby(cells, _start):
         todo = [cell for cell in group if cell not in results.figures]
         name = key[1]
         if not todo or name in left_out or time.monotonic() > stop_s:
@@ -127,9 +127,9 @@ def _measure(
     return left_out
 
 
-def _setting(cell: Cell) -> tuple[str, str, int, str]:
-    settings = ALL[cell.rival].settings(cell.workload, cell.objective_ms / 1000)
-    return cell.workload, cell.rival, cell.repetition, repr(settings)
+def _start(cell: Cell) -> tuple[str, str, int, int]:
+    """Cells that this is equal for are measured on one start of the server."""
+    return cell.workload, cell.rival, cell.repetition, cell.objective_ms
 
 
 def _python(name: str, directory: Path) -> Path:

@@ -26,7 +26,6 @@ _NUMBERS_PER_RUN = 10_000_000
 """Distinct inputs are numbered; no run comes near this many."""
 _MOST_RUNS = 1000
 """In one repetition."""
-_WARM_UP_CONNECTIONS = 64
 _WARM_UP_S = 5.0
 _FIRST_FACTOR, _FIRST_PROBES = 1.5, 8
 _LATER_FACTOR, _LATER_PROBES = 1.12, 6
@@ -50,7 +49,7 @@ class Meter:
 
     def warm_up(self, server: Server, workload: str) -> None:
         """Let a server compile, train its batcher, or whatever it does in its first seconds."""
-        self._run(server, workload, _WARM_UP_CONNECTIONS, 1.0, 0.0, _WARM_UP_S)
+        self._run(server, workload, server.rival.warm_up_connections, 1.0, 0.0, _WARM_UP_S)
 
     def closed(self, server: Server, cell: Cell) -> Figures:
         """Return right answers per second with as many connections as the cell says."""
