@@ -103,5 +103,5 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	@ls -1 dist/*.whl
 
 clean: ## remove the environment and everything built or cached
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
