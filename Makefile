@@ -53,7 +53,7 @@ bench-all: $(VENV)/.bench ## every benchmark and experiment, the soak last: abou
 PEERS ?= .peers
 PEERS_ARGS ?=
 
-bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about two hours
+bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about an hour
 	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
@@ -103,5 +103,5 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	@ls -1 dist/*.whl
 
 clean: ## remove the environment and everything built or cached
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

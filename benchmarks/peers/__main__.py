@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import itertools
 import os
-import platform
 import signal
 import sys
 import time
@@ -21,16 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from benchmarks.peers import environments, measure, output, summary, workload
-from benchmarks.peers.cells import Cell, Results, plan
+from benchmarks.peers.cells import OBJECTIVES_MS, Cell, Results, plan
 from benchmarks.peers.measure import LoadFailedError
 from benchmarks.peers.rivals import ALL, REPEATED
 from benchmarks.peers.server import ServerFailedError, running
 from benchmarks.processes import load_generator
-
-_RESULTS = Path(__file__).resolve().parent.parent / "results" / "peers"
+from benchmarks.recorder import RESULTS, machine
+from benchmarks.verdict import new_console
 
 
 def arguments() -> argparse.Namespace:
@@ -45,7 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="drop what was measured of these")
     parser.add_argument("--budget", type=float, default=0.0, help="stop after so many seconds")
     parser.add_argument("--report", action="store_true", help="measure nothing, show what there is")
-    parser.add_argument("--output", type=Path, default=_RESULTS)
+    parser.add_argument("--output", type=Path, default=RESULTS / "peers")
     parser.add_argument(
         "--environments",
         type=Path,
@@ -71,9 +68,7 @@ def main() -> int:
     options = arguments()
     # So that contexts are left, and with them no server behind, also when asked to end.
     signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
+    console = new_console()
     rivals = options.only or list(ALL)
     workloads = options.workload or list(workload.WORKLOADS)
     directory = options.environments.resolve()
@@ -88,13 +83,12 @@ def main() -> int:
     verdicts = summary.verdicts(table)
     output.show(console, table, verdicts)
     about = {
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
+        **machine(),
         "settings": {
             name: {
                 f"{w} within {ms} ms": ALL[name].settings(w, ms / 1000)
                 for w in workload.WORKLOADS
-                for ms in (50, 20)
+                for ms in OBJECTIVES_MS
             }
             for name in ALL
         },
@@ -119,7 +113,7 @@ def _measure(
     stop_s = time.monotonic() + budget_s if budget_s else float("inf")
     models = directory / "models"
     workload.prepare(models)
-    for key, group in itertools.groupby(cells, _setting):
+    for key, group in itertools.groupby(cells, _start):
         todo = [cell for cell in group if cell not in results.figures]
         name = key[1]
         if not todo or name in left_out or time.monotonic() > stop_s:
@@ -133,9 +127,9 @@ def _measure(
     return left_out
 
 
-def _setting(cell: Cell) -> tuple[str, str, int, str]:
-    settings = ALL[cell.rival].settings(cell.workload, cell.objective_ms / 1000)
-    return cell.workload, cell.rival, cell.repetition, repr(settings)
+def _start(cell: Cell) -> tuple[str, str, int, int]:
+    """Cells that this is equal for are measured on one start of the server."""
+    return cell.workload, cell.rival, cell.repetition, cell.objective_ms
 
 
 def _python(name: str, directory: Path) -> Path:

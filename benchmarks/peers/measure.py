@@ -16,13 +16,16 @@ from benchmarks.wire import SLOT
 
 IN_TIME_SHARE = 0.99
 """So many of the answers must be right in status and within the objective."""
+_NEAR_SHARE = 0.5
+_CHANCES = 2
+"""A rate that fails with at least the share above is tried again: a stall of the machine fails any
+server, and would bound the search from then on."""
 _MOST_CONNECTIONS = 1000
 """Of an open loop: about the rate times the objective of the fastest server here."""
 _NUMBERS_PER_RUN = 10_000_000
 """Distinct inputs are numbered; no run comes near this many."""
 _MOST_RUNS = 1000
 """In one repetition."""
-_WARM_UP_CONNECTIONS = 64
 _WARM_UP_S = 5.0
 _FIRST_FACTOR, _FIRST_PROBES = 1.5, 8
 _LATER_FACTOR, _LATER_PROBES = 1.12, 6
@@ -46,7 +49,7 @@ class Meter:
 
     def warm_up(self, server: Server, workload: str) -> None:
         """Let a server compile, train its batcher, or whatever it does in its first seconds."""
-        self._run(server, workload, _WARM_UP_CONNECTIONS, 1.0, 0.0, _WARM_UP_S)
+        self._run(server, workload, server.rival.warm_up_connections, 1.0, 0.0, _WARM_UP_S)
 
     def closed(self, server: Server, cell: Cell) -> Figures:
         """Return right answers per second with as many connections as the cell says."""
@@ -78,14 +81,17 @@ class Meter:
         best: tuple[Summary, float] | None = None
         while (rate := search.next_rate()) is not None:
             connections = min(_MOST_CONNECTIONS, max(32, round(2 * rate * objective_s)))
-            summary, cpu_s = self._run(
-                server, cell.workload, connections, objective_s, rate, self._duration_s
-            )
-            share = self._in_time(summary, rate)
+            for _ in range(_CHANCES):
+                summary, cpu_s = self._run(
+                    server, cell.workload, connections, objective_s, rate, self._duration_s
+                )
+                share = self._in_time(summary, rate)
+                tries.append({"rate": rate, "share": share, "lag_p99_s": summary.lag_p99_s})
+                if not _NEAR_SHARE <= share < IN_TIME_SHARE:
+                    break
             passed = share >= IN_TIME_SHARE
             if passed and rate > search.best:
                 best = summary, cpu_s
-            tries.append({"rate": rate, "share": share, "lag_p99_s": summary.lag_p99_s})
             search.observe(rate, passed)
         summary, cpu_s = best or (summary, cpu_s)
         return Figures(

@@ -58,7 +58,7 @@ class Rival:
 
     name: str
     settings: Callable[[str, float], dict[str, Any]]
-    """Workload and objective in seconds to the settings; equal settings need no new start."""
+    """Workload and objective in seconds to the settings; each objective has a start of its own."""
     command: Callable[[Launch, dict[str, Any]], list[str]]
     """Writes what files it needs to the launch's directory; returns the command that serves."""
     request: Callable[[Sequence[float]], Request]
@@ -67,6 +67,8 @@ class Rival:
     """The body of a reply to the number in it."""
     environment: Callable[[Launch], dict[str, str]] = _nothing_set
     """Variables that the server reads."""
+    warm_up_connections: int = 64
+    """Of the load before the first measurement."""
     missing: Callable[[], str] = _nothing_missing
     """What the machine lacks for it, and what to install; empty when nothing."""
 

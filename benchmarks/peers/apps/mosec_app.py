@@ -20,6 +20,14 @@ class Model(Worker):
         """Load the model once per process."""
         self._predict = load_from_environment()
 
+    def forward(self, data: list[list[float]]) -> list[float]:
+        """Predict a batch."""
+        return self._predict(data).tolist()
+
+
+class QuickModel(Model):
+    """Has another parser than the standard library's, in the methods that mosec names for that."""
+
     def deserialize(self, data: bytes) -> Any:
         """Decode one request."""
         return orjson.loads(data)
@@ -28,17 +36,13 @@ class Model(Worker):
         """Encode one answer."""
         return orjson.dumps(data)
 
-    def forward(self, data: list[list[float]]) -> list[float]:
-        """Predict a batch."""
-        return self._predict(data).tolist()
-
 
 def main() -> None:
     """Serve; the port and the like are on the command line."""
     settings = json.loads(os.environ[SETTINGS_VARIABLE])
     server = Server()
     server.append_worker(
-        Model,
+        QuickModel if settings["json"] == "orjson" else Model,
         num=1,
         max_batch_size=settings["max_batch_size"],
         max_wait_time=settings["max_wait_time_ms"],

@@ -26,6 +26,7 @@ def _settings(workload: str, objective_s: float) -> dict[str, Any]:
         "max_batch_size": batch_cap(workload, objective_s),
         "max_wait_time_ms": 1,
         "capacity": 4096,
+        "json": "orjson",
     }
 
 
