@@ -6,7 +6,7 @@ SMOOTHING = 0.1
 _FIRST_LEAD_S = 0.0005
 _LEAST_LEAD_S = 0.0001
 _MOST_LEAD_S = 0.010
-_IN_TIME_S = 0.00025
+_IN_TIME_S = 0.00015
 """An idle container needs about 0.1 ms to hand a batch from its receiving thread to its model."""
 _LONGER, _SHORTER = 1.2, 0.98
 
