@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.processes import HOST, environment, stop
+from clipper.clock import LoopClock
 from clipper.datatypes import InputType, VersionedModelId
 from clipper.deployers.closures import save_function
 from clipper.managers.ports import free_port
 from clipper.replicas.replica import BatchReply, Replica
-from clipper.replicas.service import RpcServer, RpcSettings
+from clipper.replicas.service import RpcServer
+from clipper.replicas.session import RpcSettings
 from clipper.rpc.pb import model_container_pb2 as pb
 
 _BUDGET_S = 60.0
@@ -109,7 +111,8 @@ async def direct_replica(function: Callable[[Any], Any]) -> AsyncIterator[Direct
     """Run a container with a Python function for the block."""
     registry = DirectReplica()
     port = free_port(HOST)
-    server = RpcServer(registry, RpcSettings(HOST, port))
+    clock = LoopClock(asyncio.get_running_loop())
+    server = RpcServer(registry, RpcSettings(HOST, port), clock)
     await server.start()
     with tempfile.TemporaryDirectory(prefix="clipper-bench-") as directory:
         save_function(function, Path(directory))

@@ -26,6 +26,7 @@ from benchmarks.recorder import RESULTS, Summary, machine, median_of, write_csv,
 from benchmarks.spec import LoadSpec
 from benchmarks.verdict import new_console, print_verdicts
 
+LINES = ("bare", "line", "line784", "hit", "hit+", "miss", "miss+", "logistic+", "forest+")
 CONCURRENCIES = (1, 8, 32, 128)
 OPEN_LOOP_CONNECTIONS = 256
 OPEN_LOOP_LOAD = 0.5
@@ -152,7 +153,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lines",
         type=_names,
-        default=list(KINDS),
+        default=list(LINES),
         help=f"which, with commas between: {', '.join(KINDS)}; with a {PROTOCOL_SUFFIX} behind it, "
         "a line of Clipper's goes through the protocol class",
     )

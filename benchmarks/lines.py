@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from benchmarks import models
 from benchmarks.processes import (
@@ -90,18 +89,18 @@ def started(names: Sequence[str]) -> Iterator[list[Line]]:
             port, pid = stack.enter_context(python_server(_REFERENCE, "asgi"))
             lines |= {name: Line(name, KINDS[name], port, [pid], []) for name in plain}
         clipper = [name for name in names if name not in lines]
-        for suffix, options in (("", {}), (PROTOCOL_SUFFIX, {"http_protocol": "clipper"})):
-            wanted = [n for n in clipper if n.endswith(PROTOCOL_SUFFIX) == bool(suffix)]
+        for asgi in (True, False):
+            wanted = [name for name in clipper if name.endswith(PROTOCOL_SUFFIX) != asgi]
             if wanted:
-                lines |= stack.enter_context(_clipper_lines(wanted, options))
+                lines |= stack.enter_context(_clipper_lines(wanted, asgi))
         yield [lines[name] for name in names]
 
 
 @contextlib.contextmanager
-def _clipper_lines(names: Sequence[str], options: dict[str, Any]) -> Iterator[dict[str, Line]]:
+def _clipper_lines(names: Sequence[str], asgi: bool) -> Iterator[dict[str, Line]]:
     kinds = {name: KINDS[name.removesuffix(PROTOCOL_SUFFIX)] for name in names}
     slos_s = {kind.model: kind.slo_s for kind in kinds.values() if kind.model}
-    with clipper_cluster(**options) as (connection, manager):
+    with clipper_cluster(asgi=asgi) as (connection, manager):
         deployers = _deployers(connection)
         for model, slo_s in slos_s.items():
             serve(connection, model, slo_s, deployers[model])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 from benchmarks.recorder import Summary
 from benchmarks.spec import LoadSpec
 from clipper.admin.connection import ClipperConnection
+from clipper.managers.base import ClusterOptions
 from clipper.managers.local import LocalContainerManager
+from clipper.managers.local_plan import QUERY, ServiceSpec, core_services
 from clipper.managers.ports import free_port
 
 HOST = "127.0.0.1"
@@ -73,22 +76,42 @@ def python_server(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def clipper_cluster(
-    workers: int = 1, **options: Any
+    workers: int = 1, asgi: bool = False, **options: Any
 ) -> Iterator[tuple[ClipperConnection, LocalContainerManager]]:
     """Run a cluster for the block, on free ports.
 
     Args:
+        asgi: predict requests go through uvicorn's own protocol class, not through ours.
         options: what else `ClipperConnection.start_clipper` takes.
     """
     with tempfile.TemporaryDirectory(prefix="clipper-bench-") as state_dir:
         query = free_port(HOST, 2 + workers)
-        manager = LocalContainerManager("bench", state_dir, HOST, query, query + 1, query + 2)
+        manager_class = _AsgiManager if asgi else LocalContainerManager
+        manager = manager_class("bench", state_dir, HOST, query, query + 1, query + 2)
         connection = ClipperConnection(manager)
         try:
             connection.start_clipper(qf_http_thread_pool_size=workers, **options)
             yield connection, manager
         finally:
             connection.stop_all(graceful=False)
+
+
+class _AsgiManager(LocalContainerManager):
+    """Starts the query frontend with an option that only benchmarks and tests have a use for."""
+
+    def start_clipper(self, options: ClusterOptions) -> None:
+        """Start everything."""
+
+        def services(*arguments: Any) -> list[ServiceSpec]:
+            return [
+                dataclasses.replace(spec, argv=(*spec.argv, "--http-protocol", "uvicorn"))
+                if spec.role == QUERY
+                else spec
+                for spec in core_services(*arguments)
+            ]
+
+        with unittest.mock.patch("clipper.managers.local.core_services", services):
+            super().start_clipper(options)
 
 
 def serve(

@@ -31,7 +31,7 @@ from benchmarks.recorder import RESULTS
 from benchmarks.reference_servers import BODY, HEADERS
 from benchmarks.verdict import new_console
 from benchmarks.wire import RequestTemplate
-from clipper.cache.prediction_cache import CacheKey, PredictionCache
+from clipper.cache.prediction_cache import PredictionCache
 from clipper.container.replies import build_reply
 from clipper.container.work import Outcome
 from clipper.datatypes import InputType, OnDefault, Output, VersionedModelId
@@ -95,7 +95,10 @@ class _Frontend:
         applications.apply(snapshot)
         self.worker.fleet.apply(snapshot, applications.tightest_slo_s)
         self.worker.processor.apply(snapshot)
-        self.replica = Replica(model, 0, "instance", InputType.DOUBLES, self.worker.registry)
+        self.sent: list[pb.FrontendMessage] = []
+        self.replica = Replica(
+            model, 0, "instance", InputType.DOUBLES, self.worker.registry, self.sent.append
+        )
         self.worker.registry.replica_joined(self.replica)
         grant = pb.CreditGrant(credits=2, hold=True)
         self.replica.receive(pb.ContainerMessage(credit_grant=grant))
@@ -138,12 +141,12 @@ async def predict_stages(batch: int, size: int, seconds: float) -> Times:
         watch = _Stopwatch(times, batch)
         decoded = [decoding.decode_predict(InputType.DOUBLES, body) for body in bodies]
         watch.mark("JSON decode and pack")
-        inputs = [body.inputs for body in decoded if body is not None]
+        inputs = [one for one, _ in filter(None, decoded)]
         watch.restart()
         requests = [frontend.submit(one) for one in inputs]
         watch.mark("query, selection, cache miss, task, queue")
         await asyncio.sleep(0)  # the lane wakes its dispatcher in the loop's next iteration
-        message = frontend.replica.outbox.get_nowait()
+        message = frontend.sent.pop()
         watch.mark("dispatch: batch from the queue")
         _answer(frontend, message, watch)
         bodies = [predict_response(r.queries, OnDefault.OUTPUT).body for r in requests]
@@ -242,6 +245,7 @@ def cache_stages(size: int, seconds: float) -> Times:
     """Time the cache by itself: a miss with what follows it, and a hit."""
     times: Times = {}
     cache: PredictionCache[object] = PredictionCache(32 << 20)
+    shelf = cache.shelf(1)
     leader, output, number = object(), Output(_OUTPUT, _OUTPUT), 0
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
@@ -249,14 +253,13 @@ def cache_stages(size: int, seconds: float) -> Times:
         number += 32
         watch = _Stopwatch(times, len(inputs))
         for one in inputs:
-            key = CacheKey(1, one)
-            cache.get(key)
-            cache.leader(key)
-            cache.begin(key, leader)
-            cache.complete(key, leader, output)
+            shelf.get(one)
+            shelf.leader(one)
+            shelf.begin(one, leader)
+            shelf.complete(one, leader, output)
         watch.mark("of which cache: miss, begin, fill, evict")
         for one in inputs:
-            cache.get(CacheKey(1, one))
+            shelf.get(one)
         watch.mark("of which cache: hit")
     return times
 

@@ -20,7 +20,7 @@ from benchmarks.publishing import Result, panels
 from benchmarks.sleepers import sleeping
 from benchmarks.spec import Inputs
 from benchmarks.verdict import Verdict, at_least, at_most
-from clipper.cache.prediction_cache import CacheKey, PredictionCache, entry_size_bytes
+from clipper.cache.prediction_cache import CacheShelf, PredictionCache, entry_size_bytes
 from clipper.datatypes import Output
 
 KEYS = 10_000
@@ -71,19 +71,24 @@ def run() -> Result:
     return Result("e07", "Cache hits and CLOCK", [*quality, *served], verdicts, figure)
 
 
+def _shelf(capacity_bytes: int) -> CacheShelf[object]:
+    cache: PredictionCache[object] = PredictionCache(capacity_bytes)
+    return cache.shelf(1)
+
+
 def _quality(share: float) -> dict[str, Any]:
     """Return the hit ratios of CLOCK and of LRU on the same keys."""
     entries = int(share * KEYS)
-    room = entries * entry_size_bytes(CacheKey(1, bytes(8)), _OUTPUT)
-    cache: PredictionCache[object] = PredictionCache(room)
+    room = entries * entry_size_bytes(bytes(8), _OUTPUT)
+    shelf = _shelf(room)
     recent: collections.OrderedDict[int, None] = collections.OrderedDict()
     hits = {"clock": 0, "lru": 0}
     for number in itertools.islice(zipf_numbers(KEYS, 1.0, seed=1), DRAWN):
-        key = CacheKey(1, number.to_bytes(8, "little"))
-        if cache.get(key) is not None:
+        key = number.to_bytes(8, "little")
+        if shelf.get(key) is not None:
             hits["clock"] += 1
         else:
-            cache.complete(key, _LEADER, _OUTPUT)
+            shelf.complete(key, _LEADER, _OUTPUT)
         if number in recent:
             hits["lru"] += 1
             recent.move_to_end(number)
@@ -97,14 +102,14 @@ def _quality(share: float) -> dict[str, Any]:
 
 def _hit_s() -> float:
     """Return the median time of a hit in a full cache."""
-    cache: PredictionCache[object] = PredictionCache(32 << 20)
+    shelf = _shelf(32 << 20)
     for number in range(KEYS):
-        cache.complete(CacheKey(1, number.to_bytes(64, "little")), _LEADER, _OUTPUT)
+        shelf.complete(number.to_bytes(64, "little"), _LEADER, _OUTPUT)
     times_ns = []
     for number in range(KEYS):
         data = number.to_bytes(64, "little")
         begun_ns = time.perf_counter_ns()
-        found = cache.get(CacheKey(1, data))
+        found = shelf.get(data)
         times_ns.append(time.perf_counter_ns() - begun_ns)
         assert found is not None
     return statistics.median(times_ns) / 1e9
