@@ -9,8 +9,9 @@ Settings, and why:
   the time of a batch is better spent on the next one. 0 means the default of 10 ms.
 - ``--capacity``: more than there are connections, so that nothing is refused with status 429.
 - ``--log-level warning``: no line for each request.
-- orjson for requests and answers, through the methods its documentation names for that: the
-  standard library's parser takes several times as long for 64 doubles.
+- ``json``: orjson for requests and answers, through the methods its documentation names for that.
+  With ``json``, the standard library's parser that it has by itself, 128 connections get 12,000
+  answers a second of the forest, not 16,400.
 """
 
 from __future__ import annotations
