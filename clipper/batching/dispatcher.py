@@ -26,6 +26,10 @@ _EARLY_S = 0.001
 """So much before its time a timer of the event loop may fire."""
 
 
+LEAD_SHARE = 0.4
+"""Of the time of a batch of one: the most that the next batch may leave ahead of time."""
+
+
 class Dispatcher:
     """Feeds one replica from the queue of its model version."""
 
@@ -182,7 +186,7 @@ class Dispatcher:
                 head = queue.head()
                 if head is None or head.deadline_s >= self._answered_s(start_s, cap):
                     return 0.0
-            leave_s = start_s - self._lead.seconds
+            leave_s = start_s - self._lead_s()
             if leave_s > now_s:
                 self._give_up_hopeless(now_s, start_s)
         if self._settings.batch_wait_s and len(queue) < cap:
@@ -190,6 +194,14 @@ class Dispatcher:
             if head is not None:
                 leave_s = max(leave_s, head.enqueued_s + self._settings.batch_wait_s)
         return leave_s - now_s
+
+    def _lead_s(self) -> float:
+        """Return how long before the end of one batch the next should leave.
+
+        Never so long that answers of the batch before cannot bring new queries in time: a container
+        that looks late because its model holds the interpreter's lock would make it grow for ever.
+        """
+        return min(self._lead.seconds, LEAD_SHARE * self.latency.predict_s(1))
 
     def _give_up_hopeless(self, now_s: float, start_s: float) -> None:
         """Tell queries at once that even the next batch, were it of one, would be too late for."""
@@ -224,7 +236,7 @@ class Dispatcher:
             self._lane.generation,
             demand,
         )
-        held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead.seconds
+        held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead_s()
         batch = Outstanding(tasks, now_s, due_s, full, held)
         self._outstanding[batch_id] = batch
         self._alone += batch.alone
