@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from typing import Any, Final, Protocol
+from typing import Protocol, cast
 
-import grpc
-import grpc.aio
+from google.protobuf.message import DecodeError
 
-from clipper.rpc.channel import CONNECT_METHOD, client_options
+from clipper.rpc.channel import CONNECT_METHOD, probe_dead_hosts
+from clipper.rpc.frames import Http2Error
+from clipper.rpc.http2_call import Http2Call
+from clipper.rpc.liveness import LOOK_S, Liveness, Verdict
 from clipper.rpc.pb import model_container_pb2 as pb
 
 _log = logging.getLogger(__name__)
 
-_EOF: Final = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
 _REGISTER_TIMEOUT_S = 10.0
 _GOODBYE_TIMEOUT_S = 2.0
+_LARGEST_MESSAGE_BYTES = (1 << 31) - 1
+"""A worker bounds its batches itself."""
 
 
 class StreamEnd(enum.Enum):
@@ -54,15 +57,22 @@ class WorkerStream:
         dismissed: Set by the owner when the worker does not want the container back.
     """
 
+    max_message_bytes = _LARGEST_MESSAGE_BYTES
+    busy = False
+    """A worker's event loop has no excuse."""
+
     def __init__(self, number: int, address: str, owner: StreamOwner) -> None:
         self.number = number
         self.address = address
         self.registered = pb.Registered()
         self.dismissed = False
         self._owner = owner
-        self._outbox: asyncio.Queue[pb.ContainerMessage | None] = asyncio.Queue()
+        self._connection: _WorkerConnection | None = None
+        self._answered = asyncio.get_running_loop().create_future()
+        """Resolved by the worker's first message."""
+        self._ended = asyncio.get_running_loop().create_future()
+        """Resolved with the reason when the call is over."""
         self._finishing = False
-        self._call: Any = None
 
     @property
     def worker_id(self) -> str:
@@ -70,95 +80,148 @@ class WorkerStream:
         return str(self.registered.worker_id)
 
     def send(self, message: pb.ContainerMessage) -> None:
-        """Queue a message; nothing happens when the stream has ended."""
-        if not self._finishing:
-            self._outbox.put_nowait(message)
+        """Send a message; nothing happens when the stream has ended."""
+        if self._finishing or self._connection is None:
+            return
+        try:
+            data = message.SerializeToString()
+        except Exception:
+            # A reply that was not sent would be missed for ever: a new stream starts clean.
+            _log.exception("%s: a message cannot be sent", self.address)
+            self._connection.abort()
+        else:
+            self._connection.call.stream.send(data)
 
     def finish(self) -> None:
-        """Half-close after what is queued; the stream ends when the worker has closed too."""
-        if self._finishing:
+        """Half-close after what was sent; the stream ends when the worker has closed too."""
+        if self._finishing or self._connection is None:
             return
         self._finishing = True
-        self._outbox.put_nowait(None)
+        self._connection.call.stream.close_sending()
         # A worker that never closes its half must not keep the container.
-        asyncio.get_running_loop().call_later(_GOODBYE_TIMEOUT_S, self._cancel)
+        asyncio.get_running_loop().call_later(_GOODBYE_TIMEOUT_S, self._connection.abort)
 
     async def run(self, register: pb.Register) -> StreamEnd:
         """Dial, register and serve until the stream ends; never raises for the network's sake."""
-        channel = grpc.aio.insecure_channel(self.address, options=client_options())
         try:
-            connect: Any = channel.stream_stream(
-                CONNECT_METHOD,
-                request_serializer=pb.ContainerMessage.SerializeToString,
-                response_deserializer=pb.FrontendMessage.FromString,
-            )
-            self._call = connect()
-            return await self._register_and_serve(register)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            return self._failed(error)
-        except TimeoutError:
-            _log.warning("%s: no answer to the registration", self.address)
-            return StreamEnd.UNREACHABLE
+            async with asyncio.timeout(_REGISTER_TIMEOUT_S):
+                self._connection = await _dial(self.address, self)
+                self.send(pb.ContainerMessage(register=register))
+                first: pb.FrontendMessage | None = await self._answered
+        except OSError as error:
+            # A timeout, too, is one of these.
+            return self._failed(str(error) or "no answer to the registration")
+        else:
+            return await self._serve(first)
         finally:
             self._finishing = True
-            await channel.close(None)
+            if self._connection is not None:
+                self._connection.abort()
 
-    async def _register_and_serve(self, register: pb.Register) -> StreamEnd:
-        async with asyncio.timeout(_REGISTER_TIMEOUT_S):
-            await self._call.write(pb.ContainerMessage(register=register))
-            first = await self._call.read()
-        if first is _EOF:
-            return self._failed(None)
+    async def _serve(self, first: pb.FrontendMessage | None) -> StreamEnd:
+        if first is None:
+            return self._failed(self._ended.result())
         kind = first.WhichOneof("message")
         if kind == "refused":
             return self._refused(first.refused)
         if kind != "registered":
             _log.error("%s: answered the registration with %s", self.address, kind)
             return StreamEnd.UNREACHABLE
-        self.registered = first.registered
-        await self._serve()
-        return StreamEnd.DISMISSED if self.dismissed else StreamEnd.LOST
-
-    async def _serve(self) -> None:
-        writer = asyncio.create_task(self._write(), name=f"write {self.address}")
-        self._owner.opened(self)
         try:
-            while (message := await self._call.read()) is not _EOF:
-                self._owner.received(self, message)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            self._failed(error)
-        except asyncio.CancelledError:
-            # Reading a call that _cancel has ended raises this too; only our own task's passes.
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
+            self._failed(await self._ended)
         finally:
             self._owner.closed(self)
-            writer.cancel()
-            await asyncio.wait([writer])
+        return StreamEnd.DISMISSED if self.dismissed else StreamEnd.LOST
 
-    async def _write(self) -> None:
-        try:
-            while (message := await self._outbox.get()) is not None:
-                await self._call.write(message)
-            await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            # The reader learns of the same end and is the one to report it.
-            pass
-        except Exception:
-            # A reply that was not sent would be missed for ever: a new stream starts clean.
-            _log.exception("%s: a message could not be sent", self.address)
-            self._cancel()
+    def message(self, data: bytes) -> None:
+        """A message of the worker came."""
+        message = pb.FrontendMessage.FromString(data)
+        if self._answered.done():
+            if self.worker_id:
+                self._owner.received(self, message)
+            return
+        self._answered.set_result(message)
+        if message.WhichOneof("message") == "registered":
+            self.registered = message.registered
+            # Here and not in `run`, so that nothing that comes behind it is heard before.
+            self._owner.opened(self)
 
-    def _cancel(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
+    def half_closed(self) -> None:
+        """The worker sends nothing more, and a call without trailers has no other end."""
+        self.lost("closed by the worker")
+
+    def lost(self, reason: str) -> None:
+        """The call is over."""
+        if not self._answered.done():
+            self._answered.set_result(None)
+        if not self._ended.done():
+            self._ended.set_result(reason)
 
     def _refused(self, refused: pb.Refused) -> StreamEnd:
         level = logging.INFO if refused.retryable else logging.ERROR
         _log.log(level, "%s refused this container: %s", self.address, refused.reason)
         return StreamEnd.UNREACHABLE if refused.retryable else StreamEnd.REFUSED
 
-    def _failed(self, error: BaseException | None) -> StreamEnd:
-        detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else error
-        _log.info("%s: connection ended: %s", self.address, detail or "closed by the worker")
+    def _failed(self, reason: str) -> StreamEnd:
+        _log.info("%s: connection ended: %s", self.address, reason)
         return StreamEnd.UNREACHABLE
+
+
+class _WorkerConnection(asyncio.Protocol):
+    """The TCP connection of one stream."""
+
+    def __init__(self, address: str, stream: WorkerStream) -> None:
+        self.call: Http2Call
+        self._address = address
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self._liveness = Liveness(self._loop.time())
+        self._look: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
+        probe_dead_hosts(transport.get_extra_info("socket"))
+        self.call = Http2Call(self._transport.write, self._address, CONNECT_METHOD, self._stream)
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
+
+    def data_received(self, data: bytes) -> None:
+        self._liveness.heard(self._loop.time())
+        try:
+            self.call.feed(data)
+        except (Http2Error, DecodeError) as error:
+            _log.error("%s does not speak the protocol: %s", self._address, error)
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self.call.lost(str(exc) if exc else "the connection was lost")
+
+    def abort(self) -> None:
+        """End the connection now; nothing happens when it has ended."""
+        self._transport.abort()
+
+    def _look_again(self) -> None:
+        verdict = self._liveness.look(self._loop.time())
+        if verdict is Verdict.PING:
+            self.call.ping()
+        elif verdict is Verdict.DEAD:
+            _log.warning("%s shows no sign of life", self._address)
+            self.abort()
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
+
+
+async def _dial(address: str, stream: WorkerStream) -> _WorkerConnection:
+    """Connect to ``host:port``, IPv6 hosts in brackets.
+
+    Raises:
+        OSError: nobody answers there, or it is no address.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise OSError(f"{address!r} is not of the form host:port")
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: _WorkerConnection(address, stream), host.strip("[]"), int(port)
+    )
+    return connection

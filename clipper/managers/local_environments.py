@@ -21,7 +21,7 @@ from clipper.errors import ClipperException
 from clipper.managers.local_state import locked
 
 CONTAINER_NEEDS = (
-    "grpcio>=1.72",
+    "hpack>=4.0",
     "protobuf>=6.30",
     "numpy>=1.23.2",
     "cloudpickle>=3.0",

@@ -83,6 +83,11 @@ class Replica:
         self._last_batch_id = 0
         self._sizes: dict[int, int] = {}
 
+    @property
+    def outstanding(self) -> int:
+        """Batches sent and not answered."""
+        return len(self._sizes)
+
     def send_batch(
         self,
         inputs: list[bytes],

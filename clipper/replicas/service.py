@@ -11,15 +11,12 @@ from typing import Any, cast
 from clipper.clock import Cancellable, Clock
 from clipper.replicas.session import ContainerSession, Registry, RpcSettings
 from clipper.rpc import channel
+from clipper.rpc.endpoint import GrpcStream, StreamHandler
 from clipper.rpc.frames import Http2Error
-from clipper.rpc.http2 import GrpcStream, Http2Connection, StreamHandler
+from clipper.rpc.http2 import Http2Connection
+from clipper.rpc.liveness import LOOK_S, Liveness, Verdict
 
 log = logging.getLogger(__name__)
-
-_LOOK_S = 0.25
-"""How often the signs of life of all connections are looked at."""
-_STALL_S = 0.25
-"""When a look comes later than this, the worker itself was away: nobody is judged by it."""
 
 _MOST_UNSENT_BYTES = 256 << 20
 """A client that asks for answers, such as pings, and reads none is given up here. Flow control
@@ -35,24 +32,22 @@ class _ContainerConnection(asyncio.Protocol):
         accept: Callable[[GrpcStream, str], StreamHandler | None],
         clock: Clock,
     ) -> None:
-        self.heard_s = clock.now()
-        self.pinged_s = 0.0
-        """When the ping was sent that has not been answered; 0: there is none."""
         self.http2: Http2Connection
         self._connections = connections
         self._accept = accept
         self._now = clock.now
+        self._liveness = Liveness(clock.now())
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
         peer = _address(transport.get_extra_info("peername"))
+        channel.probe_dead_hosts(transport.get_extra_info("socket"))
         self._connections.add(self)
         self.http2 = Http2Connection(self._transport.write, self._accept, peer)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = self._now()
-        self.pinged_s = 0.0
+        self._liveness.heard(self._now())
         try:
             self.http2.feed(data)
         except Http2Error as error:
@@ -68,11 +63,13 @@ class _ContainerConnection(asyncio.Protocol):
 
     def look(self, now_s: float) -> None:
         """Ask for a sign of life after a silence; without one, give the connection up."""
-        if not self.pinged_s:
-            if now_s - self.heard_s >= channel.KEEPALIVE_INTERVAL_S:
-                self.pinged_s = now_s
-                self.http2.ping()
-        elif now_s - self.pinged_s >= channel.KEEPALIVE_TIMEOUT_S:
+        streams = self.http2.streams.values()
+        busy = any(stream.handler is not None and stream.handler.busy for stream in streams)
+        timeout_s = channel.BUSY_TIMEOUT_S if busy else channel.KEEPALIVE_TIMEOUT_S
+        verdict = self._liveness.look(now_s, timeout_s)
+        if verdict is Verdict.PING:
+            self.http2.ping()
+        elif verdict is Verdict.DEAD:
             log.warning("%s shows no sign of life", self.http2.peer)
             self.abort()
 
@@ -92,7 +89,6 @@ class RpcServer:
         self._connections: set[_ContainerConnection] = set()
         self._server: asyncio.Server | None = None
         self._look: Cancellable | None = None
-        self._look_due_s = 0.0
 
     async def start(self) -> None:
         """Listen.
@@ -144,14 +140,12 @@ class RpcServer:
         return ContainerSession(stream, self._registry, self._settings, self._clock)
 
     def _look_again(self) -> None:
-        self._look_due_s = self._clock.now() + _LOOK_S
-        self._look = self._clock.call_later(_LOOK_S, self._look_at_all)
+        self._look = self._clock.call_later(LOOK_S, self._look_at_all)
 
     def _look_at_all(self) -> None:
         now_s = self._clock.now()
-        if now_s - self._look_due_s <= _STALL_S:
-            for connection in list(self._connections):
-                connection.look(now_s)
+        for connection in list(self._connections):
+            connection.look(now_s)
         self._look_again()
 
 

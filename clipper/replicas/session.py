@@ -68,7 +68,7 @@ class Registry(ReplicaListener, Protocol):
 
 
 class Stream(Protocol):
-    """The call as the session needs it; `rpc.http2.GrpcStream` is the real one."""
+    """The call as the session needs it; `rpc.endpoint.GrpcStream` is the real one."""
 
     @property
     def peer(self) -> str:
@@ -82,7 +82,7 @@ class Stream(Protocol):
 
 
 class ContainerSession:
-    """Implements `rpc.http2.StreamHandler`. Belongs to the event loop's thread."""
+    """Implements `rpc.endpoint.StreamHandler`. Belongs to the event loop's thread."""
 
     def __init__(
         self, stream: Stream, registry: Registry, settings: RpcSettings, clock: Clock
@@ -99,6 +99,11 @@ class ContainerSession:
         self._ended = False
         self._closed_early = False
         self._patience = clock.call_later(REGISTER_TIMEOUT_S, self._unregistered)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the container computes."""
+        return self._replica is not None and self._replica.outstanding > 0
 
     def message(self, data: bytes) -> None:
         """A message came."""

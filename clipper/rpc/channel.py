@@ -1,12 +1,14 @@
-"""Options of the gRPC channels between frontend workers and model containers.
+"""The channel between a frontend worker and a model container: names, addresses, signs of life.
 
-Liveness is HTTP/2 keepalive (design decision 4). In a container gRPC's own threads answer it, so a
-model that computes for minutes is alive and a stopped process is not; a frontend answers from its
-event loop, which nothing may hold up for long. Both sides ping every second, also
-without traffic.
+Liveness is HTTP/2 keepalive (design decision 4): both sides ping after a second of silence. A model
+that computes for minutes is alive: while a batch is outstanding its container, which may be unable
+to answer for the interpreter's lock, is only asked for by the kernel's own probes.
 """
 
 from __future__ import annotations
+
+import socket
+from typing import Any
 
 PROTOCOL_VERSION = 1
 """Version of `protos/clipper/v1`, sent in `Register` and checked by the worker."""
@@ -18,8 +20,8 @@ KEEPALIVE_INTERVAL_S = 1.0
 """A side that heard nothing for so long sends a ping."""
 KEEPALIVE_TIMEOUT_S = 1.5
 """A ping that is not answered within this ends the connection."""
-
-ChannelOptions = list[tuple[str, int]]
+BUSY_TIMEOUT_S = 60.0
+"""The same while the other side computes: its model may hold the interpreter's lock."""
 
 
 def host_port(host: str, port: int) -> str:
@@ -27,26 +29,18 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
-def client_options() -> ChannelOptions:
-    """Options of a model container's channel to one frontend worker."""
-    return [
-        *_keepalive(),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
-        # Every dial starts from nothing: a shared subchannel would bring gRPC's own back-off.
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_retries", 0),
-        # A container finds its frontend directly, also where http_proxy is set.
-        ("grpc.enable_http_proxy", 0),
-    ]
+def probe_dead_hosts(sock: Any) -> None:
+    """Have the kernel end a TCP connection whose other host is gone, busy or not, in some seconds.
 
-
-def _keepalive() -> ChannelOptions:
-    return [
-        ("grpc.keepalive_time_ms", round(1e3 * KEEPALIVE_INTERVAL_S)),
-        ("grpc.keepalive_timeout_ms", round(1e3 * KEEPALIVE_TIMEOUT_S)),
-        # gRPC waits the longer of the two for an answer, and this one is a minute by default.
-        ("grpc.http2.ping_timeout_ms", round(1e3 * KEEPALIVE_TIMEOUT_S)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-    ]
+    Args:
+        sock: a connected socket, or what an event loop shows of it.
+    """
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", round(KEEPALIVE_INTERVAL_S)),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", round(KEEPALIVE_INTERVAL_S)),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 2),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", round(2e3 * KEEPALIVE_TIMEOUT_S)),
+    ):
+        if hasattr(socket, name):  # not every system has all of them
+            sock.setsockopt(level, getattr(socket, name), value)

@@ -9,7 +9,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING = 0, 1, 3, 4, 6
 GOAWAY, WINDOW_UPDATE, CONTINUATION = 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 3, 4, 5
+ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 2, 3, 4, 5
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR = 0, 1, 3, 6
 REFUSED_STREAM, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 9, 11
 
@@ -38,6 +38,11 @@ def frame(kind: int, flags: int, number: int, payload: bytes) -> bytes:
     return FRAME.pack(size >> 8, size & 0xFF, kind, flags, number) + payload
 
 
+def settings(*pairs: tuple[int, int]) -> bytes:
+    """Return a frame of settings, each a number and a value."""
+    return frame(SETTINGS, 0, 0, b"".join([SETTING.pack(*pair) for pair in pairs]))
+
+
 def unpadded(flags: int, payload: bytes) -> bytes:
     """Return a frame's payload without its padding.
 
@@ -52,8 +57,24 @@ def unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def literal_header(name: bytes, value: bytes) -> bytes:
-    """Encode a header that enters no table; both lengths are below 127."""
-    return b"\0%c%b%c%b" % (len(name), name, len(value), value)
+    """Encode a header that enters no table."""
+    return b"\0" + _string(name) + _string(value)
+
+
+def indexed_header(index: int, value: bytes) -> bytes:
+    """Encode a header that enters no table, its name by its place in the static table."""
+    prefix = bytes([index]) if index < 15 else bytes([15, index - 15])
+    return prefix + _string(value)
+
+
+def _string(value: bytes) -> bytes:
+    """Encode a string of less than 16 511 bytes, not compressed (RFC 7541 §5.2)."""
+    size = len(value)
+    if size < 127:
+        return bytes([size]) + value
+    rest = size - 127
+    length = bytes([127, rest]) if rest < 128 else bytes([127, rest % 128 + 128, rest // 128])
+    return length + value
 
 
 def printable(text: str) -> bytes:

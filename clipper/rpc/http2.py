@@ -1,94 +1,29 @@
-"""The server's side of gRPC over HTTP/2, as much of RFC 9113 as bidirectional streams need.
-
-gRPC's own Python server hands every message through three threads, which costs a frontend more
-than all else that it does for a small batch. Here a message is a call. Sans I/O: bytes come in
-through `Http2Connection.feed`, go out through a function, and nothing waits. Header blocks are
-decoded by the hpack library; what is sent needs no compression state.
-
-Compressed messages, server push and HTTP/1.1 upgrades are not supported, and no gRPC client asks
-for them by itself.
-"""
+"""The server's side of gRPC over HTTP/2: a frontend's connection from a model container."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Protocol
-
-import hpack
 
 from clipper.rpc import frames as wire
+from clipper.rpc.endpoint import (
+    OUR_MAX_FRAME,
+    OUR_WINDOW,
+    GrpcStream,
+    Http2Endpoint,
+    StreamHandler,
+)
 from clipper.rpc.frames import Http2Error, frame
 
 _MOST_STREAMS = 16
 """Streams of one connection: a container needs one."""
-_OUR_WINDOW = 16 << 20
-_OUR_MAX_FRAME = 256 << 10
 _DEFAULT_WINDOW = 65_535
-_DEFAULT_MAX_FRAME = 16_384
-_LARGEST_WINDOW = (1 << 31) - 1
-_MOST_HEADER_BYTES = 32 << 10
 
 _RESPONSE_HEAD = b"\x88\x0f\x10\x10application/grpc"
 """:status 200 by its place in the static table, and a content-type that enters no table."""
 
 
-class StreamHandler(Protocol):
-    """Who is told what comes in on one stream. Nothing is called after `lost`."""
-
-    max_message_bytes: int
-    """A larger message ends the stream. Read at each message, so it may change."""
-
-    def message(self, data: bytes) -> None:
-        """A whole message came."""
-
-    def half_closed(self) -> None:
-        """The client sends nothing more."""
-
-    def lost(self, reason: str) -> None:
-        """The stream is gone, and nothing can be sent any more."""
-
-
-class GrpcStream:
-    """One call. Made by its connection."""
-
-    def __init__(self, connection: Http2Connection, number: int, window: int) -> None:
-        self.number = number
-        self.window = window
-        """Bytes that the client is ready to take on this stream."""
-        self.received = bytearray()
-        """The beginning of a message that is not complete."""
-        self.unacknowledged = 0
-        self.half_closed = False
-        self.handler: StreamHandler | None = None
-        self.pending: deque[memoryview] = deque()
-        """What waits for the window."""
-        self.trailers: bytes | None = None
-        """What ends the stream once nothing is pending."""
-        self._connection = connection
-
-    @property
-    def peer(self) -> str:
-        """The client's address, for logs."""
-        return self._connection.peer
-
-    def send(self, data: bytes) -> None:
-        """Send one message; nothing happens when the stream has ended."""
-        if self.trailers is None:
-            self._connection.send_message(self, data)
-
-    def finish(self, status: int = wire.OK, text: str = "") -> None:
-        """End the call behind what was sent. The handler is told nothing more."""
-        if self.trailers is None:
-            self.handler = None
-            self.trailers = wire.literal_header(b"grpc-status", b"%d" % status)
-            if text:
-                self.trailers += wire.literal_header(b"grpc-message", wire.printable(text))
-            self._connection.flush(self)
-
-
-class Http2Connection:
-    """One client's connection, from its first byte to its last."""
+class Http2Connection(Http2Endpoint):
+    """One client's connection."""
 
     def __init__(
         self,
@@ -104,243 +39,39 @@ class Http2Connection:
                 or None for a method that does not exist.
             peer: the client's address.
         """
-        self.peer = peer
-        self.streams: dict[int, GrpcStream] = {}
-        self.ended = False
-        """After a fault or the connection's end; nothing is read any more."""
-        self._write = write
+        super().__init__(write, peer)
         self._accept = accept
-        self._rest = b""
         self._greeted = False
-        self._decoder = hpack.Decoder(max_header_list_size=_MOST_HEADER_BYTES)
-        self._block: bytes | None = None
-        self._block_stream = 0
-        self._block_ends_stream = False
-        self._highest_stream = 0
         self._going_away = False
-        self._window = _DEFAULT_WINDOW
-        self._stream_window = _DEFAULT_WINDOW
-        self._max_frame = _DEFAULT_MAX_FRAME
-        self._unacknowledged = 0
-        settings = b"".join(
-            wire.SETTING.pack(*setting)
-            for setting in (
-                (wire.MAX_CONCURRENT_STREAMS, _MOST_STREAMS),
-                (wire.INITIAL_WINDOW_SIZE, _OUR_WINDOW),
-                (wire.MAX_FRAME_SIZE, _OUR_MAX_FRAME),
-            )
+        settings = wire.settings(
+            (wire.MAX_CONCURRENT_STREAMS, _MOST_STREAMS),
+            (wire.INITIAL_WINDOW_SIZE, OUR_WINDOW),
+            (wire.MAX_FRAME_SIZE, OUR_MAX_FRAME),
         )
-        grown = wire.NUMBER.pack(_OUR_WINDOW - _DEFAULT_WINDOW)
-        write(frame(wire.SETTINGS, 0, 0, settings) + frame(wire.WINDOW_UPDATE, 0, 0, grown))
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes as they come; handlers are called from here.
-
-        Raises:
-            Http2Error: the client broke the protocol. A GOAWAY was sent; close the connection.
-        """
-        if self.ended:
-            return
-        if self._rest:
-            data = self._rest + data
-        try:
-            self._rest = data[self._frames(data) :]
-        except Http2Error as fault:
-            self.ended = True
-            last = wire.NUMBER.pack(self._highest_stream) + wire.NUMBER.pack(fault.code)
-            self._write(frame(wire.GOAWAY, 0, 0, last + str(fault).encode()))
-            raise
-
-    def ping(self) -> None:
-        """Ask the client for a sign of life, which any byte of it is."""
-        self._write(frame(wire.PING, 0, 0, b"clipper."))
+        grown = wire.NUMBER.pack(OUR_WINDOW - _DEFAULT_WINDOW)
+        write(settings + frame(wire.WINDOW_UPDATE, 0, 0, grown))
 
     def go_away(self) -> None:
         """Take no new streams; those that are there go on."""
         self._going_away = True
         self._write(frame(wire.GOAWAY, 0, 0, wire.NUMBER.pack(self._highest_stream) + b"\0\0\0\0"))
 
-    def lost(self, reason: str) -> None:
-        """The connection is gone: tell every handler."""
-        self.ended = True
-        streams = list(self.streams.values())
-        self.streams.clear()
-        for stream in streams:
-            _tell_lost(stream, reason)
+    def _greeting(self, data: bytes) -> int | None:
+        if self._greeted:
+            return 0
+        if not wire.PREFACE.startswith(data[: len(wire.PREFACE)]):
+            raise Http2Error(wire.PROTOCOL_ERROR, "not HTTP/2")
+        if len(data) < len(wire.PREFACE):
+            return None
+        self._greeted = True
+        return len(wire.PREFACE)
 
-    def send_message(self, stream: GrpcStream, data: bytes) -> None:
-        """Send a message on a stream, or as much of it as the client will take now."""
-        size = len(data) + wire.MESSAGE.size
-        prefix = wire.MESSAGE.pack(0, len(data))
-        fits = size <= self._window and size <= stream.window and size <= self._max_frame
-        if fits and not stream.pending:
-            self._window -= size
-            stream.window -= size
-            self._write(
-                wire.FRAME.pack(size >> 8, size & 0xFF, wire.DATA, 0, stream.number) + prefix + data
-            )
-            return
-        stream.pending.append(memoryview(prefix + data))
-        self.flush(stream)
+    def _half_ended(self, stream: GrpcStream) -> None:
+        del self.streams[stream.number]
+        if not stream.half_closed:
+            self._reset(stream.number, wire.NO_ERROR)
 
-    def flush(self, stream: GrpcStream) -> None:
-        """Send what waited for the window, and the trailers behind it."""
-        pending = stream.pending
-        while pending:
-            data = pending[0]
-            size = min(len(data), self._window, stream.window, self._max_frame)
-            if size <= 0:
-                return
-            self._window -= size
-            stream.window -= size
-            self._write(frame(wire.DATA, 0, stream.number, bytes(data[:size])))
-            if size == len(data):
-                pending.popleft()
-            else:
-                pending[0] = data[size:]
-        if stream.trailers is not None and stream.number in self.streams:
-            self._write(
-                frame(
-                    wire.HEADERS, wire.END_HEADERS | wire.END_STREAM, stream.number, stream.trailers
-                )
-            )
-            del self.streams[stream.number]
-            if not stream.half_closed:
-                self._reset(stream.number, wire.NO_ERROR)
-
-    def _frames(self, data: bytes) -> int:
-        """Handle every whole frame; return where the rest begins."""
-        at = 0
-        if not self._greeted:
-            if not wire.PREFACE.startswith(data[: len(wire.PREFACE)]):
-                raise Http2Error(wire.PROTOCOL_ERROR, "not HTTP/2")
-            if len(data) < len(wire.PREFACE):
-                return 0
-            self._greeted = True
-            at = len(wire.PREFACE)
-        end = len(data)
-        while end - at >= wire.FRAME.size:
-            high, low, kind, flags, number = wire.FRAME.unpack_from(data, at)
-            size = high << 8 | low
-            if size > _OUR_MAX_FRAME:
-                raise Http2Error(wire.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
-            payload_at = at + wire.FRAME.size
-            if payload_at + size > end:
-                break
-            at = payload_at + size
-            self._take_frame(kind, flags, number & _LARGEST_WINDOW, data[payload_at:at])
-            if self.ended:
-                return end
-        return at
-
-    def _take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
-        if self._block is not None and (kind != wire.CONTINUATION or number != self._block_stream):
-            raise Http2Error(wire.PROTOCOL_ERROR, "a header block was interrupted")
-        if kind == wire.DATA:
-            self._take_data(flags, number, payload)
-        elif kind == wire.HEADERS:
-            payload = wire.unpadded(flags, payload)
-            self._block = payload[5:] if flags & wire.PRIORITY else payload
-            self._block_stream = number
-            self._block_ends_stream = bool(flags & wire.END_STREAM)
-            self._end_block(flags)
-        elif kind == wire.CONTINUATION:
-            if self._block is None:
-                raise Http2Error(wire.PROTOCOL_ERROR, "a continuation of nothing")
-            self._block += payload
-            self._end_block(flags)
-        elif kind == wire.RST_STREAM:
-            stream = self.streams.pop(number, None)
-            if stream is not None:
-                _tell_lost(stream, "the container reset the stream")
-        elif kind == wire.SETTINGS:
-            self._take_settings(flags, payload)
-        elif kind == wire.PING:
-            if len(payload) != 8:
-                raise Http2Error(wire.FRAME_SIZE_ERROR, f"a ping of {len(payload)} bytes")
-            if not flags & wire.ACK:
-                self._write(frame(wire.PING, wire.ACK, 0, payload))
-        elif kind == wire.WINDOW_UPDATE:
-            self._take_window(number, payload)
-
-    def _take_data(self, flags: int, number: int, payload: bytes) -> None:
-        size = len(payload)
-        stream = self.streams.get(number)
-        self._unacknowledged += size
-        if self._unacknowledged > _OUR_WINDOW // 2:
-            self._write(frame(wire.WINDOW_UPDATE, 0, 0, wire.NUMBER.pack(self._unacknowledged)))
-            self._unacknowledged = 0
-        if stream is None:
-            if number > self._highest_stream or number == 0:
-                raise Http2Error(wire.PROTOCOL_ERROR, f"data on stream {number}, which never began")
-            return
-        if stream.half_closed:
-            raise Http2Error(wire.PROTOCOL_ERROR, f"data on stream {number} after its end")
-        stream.unacknowledged += size
-        if stream.unacknowledged > _OUR_WINDOW // 2 and not flags & wire.END_STREAM:
-            self._write(
-                frame(wire.WINDOW_UPDATE, 0, number, wire.NUMBER.pack(stream.unacknowledged))
-            )
-            stream.unacknowledged = 0
-        self._take_messages(stream, wire.unpadded(flags, payload))
-        if flags & wire.END_STREAM:
-            self._half_close(stream)
-
-    def _take_messages(self, stream: GrpcStream, payload: bytes) -> None:
-        buffer = stream.received
-        if not buffer and stream.handler is not None and len(payload) >= wire.MESSAGE.size:
-            compressed, size = wire.MESSAGE.unpack_from(payload)
-            whole = size == len(payload) - wire.MESSAGE.size and not compressed
-            if whole and size <= stream.handler.max_message_bytes:
-                stream.handler.message(payload[wire.MESSAGE.size :])
-                return
-        buffer += payload
-        at = 0
-        while stream.handler is not None and len(buffer) - at >= wire.MESSAGE.size:
-            compressed, size = wire.MESSAGE.unpack_from(buffer, at)
-            if compressed:
-                self._give_up(stream, wire.UNIMPLEMENTED, "compressed messages are not supported")
-                return
-            limit = stream.handler.max_message_bytes
-            if size > limit:
-                text = f"a message of {size} bytes is larger than the limit of {limit}"
-                self._give_up(stream, wire.RESOURCE_EXHAUSTED, text)
-                return
-            start = at + wire.MESSAGE.size
-            if len(buffer) - start < size:
-                break
-            at = start + size
-            stream.handler.message(bytes(buffer[start:at]))
-        if stream.handler is None:
-            buffer.clear()
-        elif at:
-            del buffer[:at]
-
-    def _half_close(self, stream: GrpcStream) -> None:
-        stream.half_closed = True
-        if stream.handler is not None:
-            stream.handler.half_closed()
-
-    def _give_up(self, stream: GrpcStream, status: int, text: str) -> None:
-        handler = stream.handler
-        stream.received.clear()
-        stream.finish(status, text)
-        if handler is not None:
-            handler.lost(text)
-
-    def _end_block(self, flags: int) -> None:
-        block = self._block or b""
-        if len(block) > _MOST_HEADER_BYTES:
-            raise Http2Error(wire.ENHANCE_YOUR_CALM, "headers are too large")
-        if not flags & wire.END_HEADERS:
-            return
-        self._block = None
-        try:
-            headers = dict(self._decoder.decode(block, raw=True))
-        except hpack.HPACKError as error:
-            # Its text may hold the whole block, which belongs neither in a log nor in a GOAWAY.
-            raise Http2Error(wire.COMPRESSION_ERROR, "headers cannot be decoded") from error
-        number = self._block_stream
+    def _take_headers(self, number: int, headers: dict[bytes, bytes], ends: bool) -> None:
         stream = self.streams.get(number)
         if stream is not None:
             # Trailers, which gRPC's clients do not send; they end the stream like any others.
@@ -352,69 +83,22 @@ class Http2Connection:
         if self._going_away or len(self.streams) >= _MOST_STREAMS:
             self._reset(number, wire.REFUSED_STREAM)
             return
-        self._begin(number, headers)
+        self._begin(number, headers, ends)
 
-    def _begin(self, number: int, headers: dict[bytes, bytes]) -> None:
+    def _begin(self, number: int, headers: dict[bytes, bytes], ends: bool) -> None:
         stream = self.streams[number] = GrpcStream(self, number, self._stream_window)
         self._write(frame(wire.HEADERS, wire.END_HEADERS, number, _RESPONSE_HEAD))
         path = headers.get(b":path", b"").decode("latin-1")
         if headers.get(b"content-type", b"").startswith(b"application/grpc"):
             stream.handler = self._accept(stream, path)
-        if stream.handler is None and stream.trailers is None:
+        if stream.handler is None and stream.last_frame is None:
             stream.finish(wire.UNIMPLEMENTED, f"there is no method {path}")
-        elif self._block_ends_stream:
+        elif ends:
             self._half_close(stream)
 
-    def _take_settings(self, flags: int, payload: bytes) -> None:
-        if flags & wire.ACK:
-            return
-        if len(payload) % wire.SETTING.size:
-            raise Http2Error(wire.FRAME_SIZE_ERROR, f"settings of {len(payload)} bytes")
-        for setting, value in wire.SETTING.iter_unpack(payload):
-            if setting == wire.INITIAL_WINDOW_SIZE:
-                if value > _LARGEST_WINDOW:
-                    raise Http2Error(wire.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
-                grown = value - self._stream_window
-                self._stream_window = value
-                for stream in self.streams.values():
-                    stream.window += grown
-            elif setting == wire.MAX_FRAME_SIZE:
-                if not _DEFAULT_MAX_FRAME <= value < 1 << 24:
-                    raise Http2Error(wire.PROTOCOL_ERROR, f"frames of {value} bytes")
-                self._max_frame = value
-        self._write(frame(wire.SETTINGS, wire.ACK, 0, b""))
-        self._flush_all()
-
-    def _take_window(self, number: int, payload: bytes) -> None:
-        if len(payload) != wire.NUMBER.size:
-            raise Http2Error(wire.FRAME_SIZE_ERROR, f"a window update of {len(payload)} bytes")
-        grown = wire.NUMBER.unpack(payload)[0] & _LARGEST_WINDOW
-        if number == 0:
-            self._window += grown
-            if self._window > _LARGEST_WINDOW:
-                raise Http2Error(wire.FLOW_CONTROL_ERROR, "the window is too large")
-            self._flush_all()
-            return
-        stream = self.streams.get(number)
-        if stream is not None:
-            stream.window += grown
-            if stream.window > _LARGEST_WINDOW:
-                raise Http2Error(wire.FLOW_CONTROL_ERROR, "the window is too large")
-            self.flush(stream)
-
-    def _flush_all(self) -> None:
-        for stream in list(self.streams.values()):
-            if stream.pending:
-                self.flush(stream)
-
-    def _reset(self, number: int, code: int) -> None:
-        self._write(frame(wire.RST_STREAM, 0, number, wire.NUMBER.pack(code)))
-
-
-def _tell_lost(stream: GrpcStream, reason: str) -> None:
-    handler, stream.handler = stream.handler, None
-    # Nothing can be sent on it any more.
-    stream.trailers = stream.trailers or b""
-    stream.pending.clear()
-    if handler is not None:
-        handler.lost(reason)
+    def _give_up(self, stream: GrpcStream, status: int, text: str) -> None:
+        handler = stream.handler
+        stream.received.clear()
+        stream.finish(status, text)
+        if handler is not None:
+            handler.lost(text)

@@ -21,6 +21,18 @@ def doubler(sleep_s: float = 0.0) -> Predict:
     return predict
 
 
+def lock_holder(hold_s: float) -> Predict:
+    """Return a doubler that keeps the interpreter's lock in C, so that no other thread runs."""
+
+    def predict(inputs: Any) -> list[Any]:
+        import ctypes
+
+        ctypes.PyDLL(None).usleep(int(hold_s * 1e6))
+        return [float(x[0]) * 2 for x in inputs]
+
+    return predict
+
+
 def tagged(tag: str) -> Predict:
     """Return a model that answers its tag and its first number."""
 

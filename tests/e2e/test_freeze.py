@@ -66,6 +66,19 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def test_a_model_that_holds_the_interpreters_lock_is_busy_and_not_dead(cluster: Cluster) -> None:
+    python_deployer.create_endpoint(
+        cluster.connection, "app", "doubles", models.lock_holder(4.0),
+        default_output="DEFAULT", slo_micros=20_000_000,
+    )  # fmt: skip
+    before = cluster.connection.get_all_model_replicas()
+
+    reply = cluster.predict("app", input=[3.0])
+
+    assert (reply["default"], reply["output"]) == (False, 6.0)
+    assert cluster.connection.get_all_model_replicas() == before
+
+
 def test_one_replica_of_two_is_stopped_and_goes_on(cluster: Cluster) -> None:
     serve(cluster, models.doubler(0.002), replicas=2)
     pids = cluster.pids("model:app:1")

@@ -16,9 +16,9 @@ from typing import Any
 
 import grpc
 
-from clipper.rpc.channel import client_options
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.rpc.pb import model_container_pb2_grpc as pb_grpc
+from tests.fakes.grpc_options import client_options
 
 Behaviour = Callable[["HostileContainer", pb.Batch], None]
 

@@ -23,6 +23,7 @@ from clipper.rpc import channel
 from clipper.rpc import frames as wire
 from clipper.rpc.frames import frame
 from clipper.rpc.http2 import GrpcStream
+from tests.fakes.grpc_options import client_options
 
 NO_SIGN_OF_LIFE_S = channel.KEEPALIVE_INTERVAL_S + channel.KEEPALIVE_TIMEOUT_S
 SIZES = [0, 1, 100_000, 20_000_000, 3]
@@ -33,6 +34,7 @@ class Echo:
     """Sends every message back, and ends the call when the client ended its half."""
 
     max_message_bytes = 64 << 20
+    busy = False
 
     def __init__(self, stream: GrpcStream, losses: queue.SimpleQueue[str]) -> None:
         self._stream = stream
@@ -128,7 +130,7 @@ def endpoint() -> Iterator[Endpoint]:
 def dialled(endpoint: Endpoint) -> Iterator[grpc.Channel]:
     """A channel such as a container's."""
     host, port = endpoint.address
-    with grpc.insecure_channel(f"{host}:{port}", options=channel.client_options()) as opened:
+    with grpc.insecure_channel(f"{host}:{port}", options=client_options()) as opened:
         yield opened
 
 
@@ -185,7 +187,7 @@ def test_calls_of_one_connection_do_not_mix(dialled: grpc.Channel) -> None:
         assert list(call.replies) == [b"%d" % number * 300_000] * 5
 
 
-@pytest.mark.parametrize("options", [channel.client_options(), []], ids=["ours", "defaults"])
+@pytest.mark.parametrize("options", [client_options(), []], ids=["ours", "defaults"])
 def test_an_idle_connection_lives(endpoint: Endpoint, options: channel.ChannelOptions) -> None:
     host, port = endpoint.address
     with grpc.insecure_channel(f"{host}:{port}", options=options) as dialled:
@@ -225,7 +227,7 @@ def test_a_cancelled_call_is_lost(endpoint: Endpoint, dialled: grpc.Channel) -> 
     call = Call(dialled)
     call.ask(b"x")
     call.replies.cancel()
-    assert endpoint.lost() == "the container reset the stream"
+    assert endpoint.lost() == "the other side reset the stream"
 
 
 def test_a_closed_channel_loses_its_calls(endpoint: Endpoint) -> None:

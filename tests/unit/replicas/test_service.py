@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from clipper.replicas.service import RpcServer
 from clipper.replicas.session import RpcSettings
 from clipper.rpc import channel
 from clipper.rpc import frames as wire
+from clipper.rpc.endpoint import GrpcStream
 from clipper.rpc.frames import frame
 from tests.fakes.virtual_clock import VirtualClock
 
@@ -46,7 +48,10 @@ class Transport(asyncio.Transport):
         self.closed = True
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("10.0.0.1", 5)
+        return self if name == "socket" else ("10.0.0.1", 5)
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        self.probed = True
 
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
@@ -78,6 +83,20 @@ def test_a_silent_container_is_pinged_and_then_given_up() -> None:
 
     dialled.clock.advance(LATEST_S)
     assert dialled.transport.pings == 1
+    assert dialled.transport.aborted
+
+
+def test_a_silent_container_that_computes_has_a_minute() -> None:
+    dialled = Dialled()
+    dialled.hear(GREETING)
+    stream = GrpcStream(dialled.connection.http2, 1, 0)
+    stream.handler = cast("Any", types.SimpleNamespace(busy=True, lost=lambda reason: None))
+    dialled.connection.http2.streams[1] = stream
+    dialled.clock.advance(channel.BUSY_TIMEOUT_S)
+    assert dialled.transport.pings == 1
+    assert not dialled.transport.aborted
+
+    dialled.clock.advance(LATEST_S)
     assert dialled.transport.aborted
 
 

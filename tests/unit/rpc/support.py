@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import hpack
 
 from clipper.rpc import frames as wire
+from clipper.rpc.endpoint import GrpcStream
 from clipper.rpc.frames import frame
-from clipper.rpc.http2 import GrpcStream, Http2Connection
+from clipper.rpc.http2 import Http2Connection
 
 PATH = "/service/Method"
 HEADERS = [

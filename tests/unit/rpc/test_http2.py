@@ -253,7 +253,7 @@ def test_one_stream_more_than_allowed_is_refused_and_costs_no_other() -> None:
     # Its headers were decoded all the same: the next ones refer to them.
     client.feed(data_frame(numbers[-1], message(b"ignored")), reset(1), client.head(99))
     assert 99 in client.handlers
-    assert client.events == [(1, "lost", "the container reset the stream")]
+    assert client.events == [(1, "lost", "the other side reset the stream")]
 
 
 def test_the_client_ends_its_half_then_the_server_its_own() -> None:
@@ -312,7 +312,7 @@ def test_nothing_is_sent_on_a_stream_that_was_reset() -> None:
     stream.finish()
 
     assert client.frames() == []
-    assert client.events == [(1, "lost", "the container reset the stream")]
+    assert client.events == [(1, "lost", "the other side reset the stream")]
 
 
 def test_a_handler_may_end_the_call_from_within_a_message() -> None:
