@@ -32,11 +32,13 @@ from benchmarks.reference_servers import BODY, HEADERS
 from benchmarks.verdict import new_console
 from benchmarks.wire import RequestTemplate
 from clipper.cache.prediction_cache import PredictionCache
+from clipper.clock import LoopClock
 from clipper.container.replies import build_reply
 from clipper.container.work import Outcome
 from clipper.datatypes import InputType, OnDefault, Output, VersionedModelId
 from clipper.frontend import decoding
-from clipper.frontend.responses import predict_response
+from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
+from clipper.frontend.responses import Response, predict_response
 from clipper.frontend.worker import Worker
 from clipper.http_protocol import bounded_protocol
 from clipper.metrics import FrontendMetrics
@@ -196,8 +198,35 @@ async def _constant_app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
+class _ConstantPredictions:
+    """Stands in the protocol class for all that comes behind it."""
+
+    def __init__(self) -> None:
+        self.applications = {"a": object()}
+        self._response = Response(200, BODY)
+
+    def begin(self, application: object, body: bytes) -> Response:
+        return self._response
+
+    def count_response(self, status: int) -> None:
+        """Nobody asks."""
+
+
+def _predict_protocols(batch: int) -> list[PredictProtocol]:
+    def no_fallback(**_: Any) -> asyncio.Protocol:
+        raise AssertionError("a plain predict request went to uvicorn")
+
+    clock = LoopClock(asyncio.get_running_loop())
+    door = PredictDoor(clock, 1 << 20, 300.0, 300.0, no_fallback)
+    door.predictions = cast("Any", _ConstantPredictions())
+    protocols = [door.protocol(server_state=ServerState()) for _ in range(batch)]
+    for protocol in protocols:
+        protocol.connection_made(cast("Any", _Sink()))
+    return protocols
+
+
 async def http_stages(batch: int, size: int, seconds: float) -> Times:
-    """Time the HTTP server around an empty ASGI callable, and its parser by itself.
+    """Time HTTP around an empty application, both ways, and uvicorn's parser by itself.
 
     Args:
         batch: connections on which a request comes in the same iteration of the event loop.
@@ -225,14 +254,18 @@ async def http_stages(batch: int, size: int, seconds: float) -> Times:
     for protocol in protocols:
         protocol.connection_made(_Sink())
     request = RequestTemplate("h", "/a/predict", models.values(size)).same
+    own = _predict_protocols(batch)
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         watch = _Stopwatch(times, batch)
+        for one in own:
+            one.data_received(request)
+        watch.mark("HTTP: protocol class")
         for protocol in protocols:
             protocol.data_received(request)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        watch.mark("HTTP server with its ASGI cycle")
+        watch.mark("HTTP: uvicorn with its ASGI cycle")
         parsers = [httptools.HttpRequestParser(_Parsed()) for _ in range(batch)]
         watch.restart()
         for parser in parsers:
