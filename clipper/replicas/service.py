@@ -35,7 +35,8 @@ class _ContainerConnection(asyncio.Protocol):
         self.http2: Http2Connection
         self._connections = connections
         self._accept = accept
-        self._now = clock.now
+        self._clock = clock
+        self._look: Cancellable | None = None
         self._liveness = Liveness(clock.now())
         self._transport: asyncio.Transport
 
@@ -45,9 +46,11 @@ class _ContainerConnection(asyncio.Protocol):
         channel.probe_dead_hosts(transport.get_extra_info("socket"))
         self._connections.add(self)
         self.http2 = Http2Connection(self._transport.write, self._accept, peer)
+        # One timer each: pings of many containers must not go out in one moment.
+        self._look = self._clock.call_later(LOOK_S, self._look_again)
 
     def data_received(self, data: bytes) -> None:
-        self._liveness.heard(self._now())
+        self._liveness.heard(self._clock.now())
         try:
             self.http2.feed(data)
         except Http2Error as error:
@@ -59,19 +62,22 @@ class _ContainerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        if self._look is not None:
+            self._look.cancel()
         self.http2.lost("the connection was lost")
 
-    def look(self, now_s: float) -> None:
+    def _look_again(self) -> None:
         """Ask for a sign of life after a silence; without one, give the connection up."""
         streams = self.http2.streams.values()
         busy = any(stream.handler is not None and stream.handler.busy for stream in streams)
         timeout_s = channel.BUSY_TIMEOUT_S if busy else channel.KEEPALIVE_TIMEOUT_S
-        verdict = self._liveness.look(now_s, timeout_s)
+        verdict = self._liveness.look(self._clock.now(), timeout_s)
         if verdict is Verdict.PING:
             self.http2.ping()
         elif verdict is Verdict.DEAD:
             log.warning("%s shows no sign of life", self.http2.peer)
             self.abort()
+        self._look = self._clock.call_later(LOOK_S, self._look_again)
 
     def abort(self) -> None:
         """End the connection now."""
@@ -88,7 +94,6 @@ class RpcServer:
         self._clock = clock
         self._connections: set[_ContainerConnection] = set()
         self._server: asyncio.Server | None = None
-        self._look: Cancellable | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -111,7 +116,6 @@ class RpcServer:
             self._connect, sock=listener, backlog=1024
         )
         self.port = listener.getsockname()[1]
-        self._look_again()
 
     async def stop(self, grace_s: float) -> None:
         """Stop listening; streams get ``grace_s`` to end."""
@@ -125,8 +129,6 @@ class RpcServer:
             await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
-        if self._look is not None:
-            self._look.cancel()
 
     def _in_use(self) -> bool:
         return any(connection.http2.streams for connection in self._connections)
@@ -138,15 +140,6 @@ class RpcServer:
         if path != channel.CONNECT_METHOD:
             return None
         return ContainerSession(stream, self._registry, self._settings, self._clock)
-
-    def _look_again(self) -> None:
-        self._look = self._clock.call_later(LOOK_S, self._look_at_all)
-
-    def _look_at_all(self) -> None:
-        now_s = self._clock.now()
-        for connection in list(self._connections):
-            connection.look(now_s)
-        self._look_again()
 
 
 def _address(peer: Any) -> str:

@@ -66,7 +66,6 @@ class Dialled:
         self.transport = Transport()
         self.connection = server._connect()
         self.connection.connection_made(self.transport)
-        server._look_again()
 
     def hear(self, data: bytes = PONG) -> None:
         self.connection.data_received(data)
