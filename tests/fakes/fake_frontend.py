@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from clipper.datatypes import InputType
+from clipper.rpc.channel import BUSY_TIMEOUT_S
 from clipper.rpc.codec import input_type_to_wire, join_inputs, split_outputs
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.rpc.pb.model_container_pb2_grpc import (
@@ -26,12 +27,12 @@ from clipper.rpc.pb.model_container_pb2_grpc import (
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 
-def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def server_options(max_message_bytes: int, ping_timeout_s: float) -> list[tuple[str, int]]:
     """Options that let gRPC's own server take a container's pings, one every second."""
     return [
         ("grpc.keepalive_time_ms", 1000),
-        ("grpc.keepalive_timeout_ms", 1500),
-        ("grpc.http2.ping_timeout_ms", 1500),
+        ("grpc.keepalive_timeout_ms", round(1e3 * ping_timeout_s)),
+        ("grpc.http2.ping_timeout_ms", round(1e3 * ping_timeout_s)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 100),
@@ -120,8 +121,12 @@ class FakeStream:
 class FakeFrontend(ModelContainerServiceServicer):
     """A worker on 127.0.0.1. Use as ``async with FakeFrontend() as frontend``."""
 
-    def __init__(self, worker_id: str = "w1", port: int = 0) -> None:
+    def __init__(
+        self, worker_id: str = "w1", port: int = 0, ping_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        """By default it waits for pings as long as for those of a container that computes."""
         self.worker_id = worker_id
+        self.ping_timeout_s = ping_timeout_s
         self.port = port
         self.refuse: pb.Refused | None = None
         self.registrations: list[pb.Register] = []
@@ -137,7 +142,9 @@ class FakeFrontend(ModelContainerServiceServicer):
         return f"127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        self._server = grpc.aio.server(options=server_options(self.max_message_bytes))
+        self._server = grpc.aio.server(
+            options=server_options(self.max_message_bytes, self.ping_timeout_s)
+        )
         add_ModelContainerServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(self.address)
         await self._server.start()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from clipper.datatypes import InputType
+from clipper.rpc.channel import KEEPALIVE_TIMEOUT_S
 from clipper.rpc.pb import model_container_pb2 as pb
 from tests.fakes.container_process import ContainerProcess
 from tests.fakes.fake_frontend import FakeFrontend, FakeStream
@@ -277,10 +278,11 @@ async def test_several_workers_share_two_places_by_urgency(
     assert len(second.replies) == 15
 
 
-async def test_a_stopped_container_is_noticed_and_a_busy_one_is_not_dead(
-    frontend: FakeFrontend,
-) -> None:
-    async with ContainerProcess(frontend.port, COMMANDS) as container:
+async def test_a_stopped_container_is_noticed_and_a_busy_one_is_not_dead() -> None:
+    async with (
+        FakeFrontend(ping_timeout_s=KEEPALIVE_TIMEOUT_S) as frontend,
+        ContainerProcess(frontend.port, COMMANDS) as container,
+    ):
         stream = await frontend.stream()
         done = await frontend.predict(stream, InputType.STRINGS, [b"sleep 5"])
         assert done == (["did sleep"], {})
