@@ -68,7 +68,7 @@ class Bench:
             rate=rate,
             seed=self._runs,
             warmup_s=0.0,
-            inspect=line.kind.model is not None,
+            inspect=True,
         )
         groups = (line.frontend_pids, line.container_pids)
         before_s = [cpu_seconds(pids) for pids in groups]

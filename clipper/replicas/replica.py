@@ -99,20 +99,21 @@ class Replica:
         """Send one batch, use one credit, and return the batch's id."""
         self.credits -= 1
         self._last_batch_id += 1
-        data, sizes = codec.join_inputs(inputs)
-        batch = pb.Batch(
-            batch_id=self._last_batch_id,
-            generation=generation,
-            input_type=self._wire_type,
-            budgets_s=budgets_s,
-            data=data,
-            sizes=sizes,
-            probe=probe,
-        )
+        message = pb.FrontendMessage()
+        # Filled in place: a message that is given to another one is copied.
+        batch = message.batch
+        batch.batch_id = self._last_batch_id
+        batch.generation = generation
+        batch.input_type = self._wire_type
+        batch.budgets_s.extend(budgets_s)
+        batch.data, sizes = codec.join_inputs(inputs)
+        batch.sizes.extend(sizes)
+        if probe:
+            batch.probe = True
         if demand is not None:
             batch.demand.queries, batch.demand.head_budget_s = demand
         self._sizes[self._last_batch_id] = len(inputs)
-        self._send(pb.FrontendMessage(batch=batch))
+        self._send(message)
         return self._last_batch_id
 
     def send_demand(self, queries: int, head_budget_s: float) -> None:

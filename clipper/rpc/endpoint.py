@@ -27,6 +27,8 @@ _DEFAULT_WINDOW = 65_535
 _DEFAULT_MAX_FRAME = 16_384
 _LARGEST_WINDOW = (1 << 31) - 1
 _MOST_HEADER_BYTES = 32 << 10
+_COPIED_BYTES = 32 << 10
+"""Up to here one write of a copy is cheaper than two writes."""
 
 
 class StreamHandler(Protocol):
@@ -167,9 +169,12 @@ class Http2Endpoint:
         if fits and not stream.pending:
             self._window -= size
             stream.window -= size
-            self._write(
-                wire.FRAME.pack(size >> 8, size & 0xFF, wire.DATA, 0, stream.number) + prefix + data
-            )
+            head = wire.FRAME.pack(size >> 8, size & 0xFF, wire.DATA, 0, stream.number) + prefix
+            if len(data) > _COPIED_BYTES:
+                self._write(head)
+                self._write(data)
+            else:
+                self._write(head + data)
             return
         stream.pending.append(memoryview(prefix + data))
         self.flush(stream)
