@@ -128,10 +128,14 @@ class ReplicaPipe:
             total_s=self._clock() - work.arrived_at,
         )
 
+    def grant_no_more(self) -> None:
+        """Let replies carry no credits from now on: the container is about to drain."""
+        self._scheduler.stop()
+
     async def drain(self) -> None:
         """Say goodbye on every stream, answer what is outstanding, and return when all ended."""
         self._draining = True
-        self._scheduler.stop()
+        self.grant_no_more()
         for stream in list(self.streams.values()):
             self._say_draining(stream)
         await self._all_closed.wait()

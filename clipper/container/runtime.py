@@ -146,6 +146,8 @@ class ContainerRuntime:
         limit = threading.Timer(self._parts.settings.drain_timeout_s, _give_up)
         limit.daemon = True
         limit.start()
+        # At once: outcomes may be waiting in this very pass of the loop, before `drain` can run.
+        self._pipe.grant_no_more()
         stop.set()
 
 
