@@ -18,6 +18,9 @@ _TESTS = Path(__file__).parent
 _BUILD_LIMIT_S = 900
 """For a test, and the images that it is the first to need."""
 
+_SHOWN_OF_A_FIRST_FAILURE = 6000
+"""Characters, the last ones."""
+
 _TIER_OF = pytest.StashKey[dict[str, tiers.Tier]]()
 
 # A shared machine stalls now and then: deadlines per example would fail without a fault. In CI the
@@ -87,7 +90,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End the run with the count of tests per tier."""
+    """Show why tests were run again, and end the run with the count of tests per tier."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"first failure of {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-_SHOWN_OF_A_FIRST_FAILURE:])
     ended = collections.defaultdict(list)
     for outcome, reports in terminalreporter.stats.items():
         ended[outcome] = [report.nodeid for report in reports if hasattr(report, "nodeid")]

@@ -21,10 +21,10 @@ PACKAGE = "cowsay==6.1"
 """Small, pure Python, without dependencies, and not needed by anything here."""
 
 
-@pytest.fixture(scope="module")
-def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture
+def isolated(tmp_path: Path) -> Iterator[Cluster]:
     require_package_index()
-    with local_cluster(tmp_path_factory.mktemp("isolated"), isolated_environments=True) as cluster:
+    with local_cluster(tmp_path, isolated_environments=True) as cluster:
         yield cluster
 
 
