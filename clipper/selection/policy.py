@@ -182,6 +182,6 @@ class SelectionPolicy(abc.ABC):
             choice: as it was made; or, for feedback on an input that nobody predicted, one made
                 for this purpose.
             losses: in [0, 1], of the arms whose outputs for the input are known.
-            answer_loss: of the combined answer; None when it was the default.
+            answer_loss: of the combined answer; None when nothing arrived in time.
         """
         return ()
