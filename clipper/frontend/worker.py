@@ -98,7 +98,15 @@ class Worker:
         self.choices = ChoiceLog(selection_store, clock, metrics.choices_dropped)
         states = SelectionStates(clock, selection_store, self.applications.with_policy)
         selector = Selector(
-            clock, self.executor, deadlines, states, self.choices, self.observer, ids, rng, time.time
+            clock,
+            self.executor,
+            deadlines,
+            states,
+            self.choices,
+            self.observer,
+            ids,
+            rng,
+            time.time,
         )
         self.processor = QueryProcessor(
             clock,
@@ -129,7 +137,13 @@ class Worker:
         address = host_port(worker.advertise_host, worker.rpc_port)
         self.registry = WorkerRegistry(worker.worker_id, address, self.fleet, store)
         self.follower = ConfigFollower(
-            store, self.processor, self.fleet, self.cache, self.registry, worker, self.observer,
+            store,
+            self.processor,
+            self.fleet,
+            self.cache,
+            self.registry,
+            worker,
+            self.observer,
             states,
         )
         self.rpc = RpcServer(

@@ -105,9 +105,7 @@ def add_model_links(snapshot: ConfigSnapshot, request: ModelLinks) -> Decision:
     )
 
 
-def _link_several(
-    app: ApplicationRecord, linked: Sequence[str], names: Sequence[str]
-) -> Decision:
+def _link_several(app: ApplicationRecord, linked: Sequence[str], names: Sequence[str]) -> Decision:
     if not names:
         raise _no_name(app.name)
     for name in names:

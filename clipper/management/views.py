@@ -164,6 +164,4 @@ def _unusual(record: ApplicationRecord | ModelRecord, names: tuple[str, ...]) ->
         else field.default_factory()
         for field in dataclasses.fields(record)
     }
-    return {
-        name: getattr(record, name) for name in names if getattr(record, name) != usual[name]
-    }
+    return {name: getattr(record, name) for name in names if getattr(record, name) != usual[name]}

@@ -114,9 +114,7 @@ class FeedbackService:
         self._unix_time = unix_time
         self._unique = unique
 
-    async def learn(
-        self, application: Application, feedback: Sequence[Feedback]
-    ) -> list[bool]:
+    async def learn(self, application: Application, feedback: Sequence[Feedback]) -> list[bool]:
         """Store labels and learn from them; False for those that had been stored before.
 
         Raises:
@@ -124,9 +122,7 @@ class FeedbackService:
             StoreUnavailable: some may not be stored. Sending all again counts those once that
                 have a query id or an idempotency key.
         """
-        records = await asyncio.gather(
-            *(self._record(application, item) for item in feedback)
-        )
+        records = await asyncio.gather(*(self._record(application, item) for item in feedback))
         return await asyncio.gather(
             *(
                 self._learn(application, item, record)
@@ -142,12 +138,22 @@ class FeedbackService:
             arm: loss(vote, feedback.label, application.loss, application.record.loss_scale)
             for arm, vote in votes.items()
         }
-        answer_loss = self._answer_loss(application, record, feedback.label)
+        answer = None if record.answer is None else read_vote(render_output(record.answer))
+        answer_loss = None
+        if answer is not None:
+            answer_loss = loss(
+                answer, feedback.label, application.loss, application.record.loss_scale
+            )
         uids = [APPLICATION] if record.uid == APPLICATION else [APPLICATION, record.uid]
         additions = {
-            uid: await self._additions(application, uid, record, losses, answer_loss)
+            uid: list(
+                application.policy.observe(
+                    await self._state(application, uid), record.choice, losses, answer_loss
+                )
+            )
             for uid in uids
         }
+        additions[APPLICATION] += _books(application, record, votes, losses, answer, answer_loss)
         entry = FeedbackRecord(
             record,
             feedback.label,
@@ -223,19 +229,18 @@ class FeedbackService:
             late=(),
             answer=None if combined.output is None else combined.output.text,
             confidence=combined.confidence,
+            silent=choice.silent,
         )
 
-    async def _votes(
-        self, application: Application, record: ChoiceRecord
-    ) -> dict[Arm, Vote]:
+    async def _votes(self, application: Application, record: ChoiceRecord) -> dict[Arm, Vote]:
         """Return the votes of all whose outputs can be had, late ones and shadows among them."""
-        arms = {arm.key: arm for arm in (*record.arms, *record.asked)}
+        arms = {arm.key: arm for arm in (*record.arms, *record.asked, *record.silent)}
         votes = {
             arms[key]: read_vote(render_output(text))
             for key, text in record.outputs.items()
             if key in arms
         }
-        absent = [arm for arm in record.asked if arm not in votes]
+        absent = [arm for arm in (*record.asked, *record.silent) if arm not in votes]
         if absent and record.input:
             votes |= await self._known(application, absent, record.input)
         return votes
@@ -282,31 +287,6 @@ class FeedbackService:
         self._states.load(application, uid, loaded.set_result)
         return await loaded
 
-    async def _additions(
-        self,
-        application: Application,
-        uid: str,
-        record: ChoiceRecord,
-        losses: Mapping[Arm, float],
-        answer_loss: float | None,
-    ) -> list[Addition]:
-        """Return what the feedback adds to one state; the application's keeps the books, too."""
-        choice = Choice(record.asked, (), record.arms, record.propensities)
-        state = await self._state(application, uid)
-        additions = list(application.policy.observe(state, choice, losses, answer_loss))
-        if uid == APPLICATION:
-            additions += ledger(record, losses, answer_loss, application.record.costs)
-        return additions
-
-    @staticmethod
-    def _answer_loss(
-        application: Application, record: ChoiceRecord, label: str
-    ) -> float | None:
-        if record.answer is None:
-            return None
-        vote = read_vote(render_output(record.answer))
-        return loss(vote, label, application.loss, application.record.loss_scale)
-
     def _update(
         self, application: Application, uid: str, additions: Sequence[Addition]
     ) -> StateUpdate:
@@ -320,3 +300,27 @@ class FeedbackService:
             None if floor is None else Clamp(floor.kind, floor.depth),
             seed,
         )
+
+
+def _books(
+    application: Application,
+    record: ChoiceRecord,
+    votes: Mapping[Arm, Vote],
+    losses: Mapping[Arm, float],
+    answer: Vote | None,
+    answer_loss: float | None,
+) -> Sequence[Addition]:
+    """Return what the feedback adds to the application's books."""
+    in_time = [arm for arm in record.asked if arm.key in record.outputs]
+    return ledger(
+        record.choice,
+        losses,
+        answer_loss,
+        record.confidence,
+        in_time,
+        [arm for arm in record.asked if arm.key in record.late],
+        application.record.costs,
+        supporters=[
+            arm for arm in in_time if answer is not None and votes[arm].label == answer.label
+        ],
+    )

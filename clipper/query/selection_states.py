@@ -120,7 +120,7 @@ class SelectionStates:
             return
         if uid != APPLICATION and not entry.version:
             entry.values = dict(self._for_user(application, entry))
-        apply(entry.values, additions, application.policy.floor)
+        entry.values = apply(entry.values, additions, application.policy.floor)
         entry.version += 1
 
     async def read_applications(self) -> None:

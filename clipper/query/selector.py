@@ -208,6 +208,7 @@ class Selector:
             late=tuple(arm.key for arm in query.late),
             answer=None if answer is None else answer.text,
             confidence=combined.confidence,
+            silent=query.choice.silent,
         )
         self._choices.add(query.application.name, query.query_id, encode_record(record))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clipper.selection.policy import Arm
+from clipper.selection.policy import Arm, Choice
 
 
 class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +33,13 @@ class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
     """Text of the combined output, returned or not sure enough; None when nothing arrived."""
     confidence: float | None
     """Raw confidence of the combination."""
+    silent: tuple[Arm, ...] = ()
+    """Asked as shadows."""
+
+    @property
+    def choice(self) -> Choice:
+        """The choice itself."""
+        return Choice(self.asked, self.silent, self.arms, self.propensities)
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True):

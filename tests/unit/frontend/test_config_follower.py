@@ -47,6 +47,7 @@ class Worker(Bench):
             self.registry,
             settings,
             self.watched,
+            self.states,
         )
         self.on_change = self.follower.readiness_changed
         self.running = asyncio.create_task(self.follower.run())
