@@ -23,6 +23,7 @@ MAX_UPDATES = 10_000
 _LONGEST_KEY = 256
 _MAX_QUERY_ID = 1 << 53
 _ORIGINAL = frozenset(("uid", "input", "label"))
+_FORMS = " Feedback has query_id and label, or uid, input and label."
 _KNOWN = _ORIGINAL | {"query_id", "idempotency_key"}
 
 
@@ -73,25 +74,23 @@ def _one(item: dict[str, Any], where: str, input_type: InputType, kind: LossKind
     if unknown and (where or "query_id" in item):
         raise InvalidRequest(f"{where}{unknown[0]}: unknown field; known: {', '.join(_KNOWN)}.")
     query_id = item.get("query_id")
-    if query_id is None and not where and "query_id" not in item:
+    packed: bytes | None = None
+    if "query_id" not in item and not where:
         # As old clients know it, with the original's words for every fault.
         with jsonfaults.expecting(UPDATE_SCHEMA):
-            uid = jsonfaults.require(item, "uid")
+            jsonfaults.require(item, "uid")
             packed = pack_input(jsonfaults.require(item, "input"), input_type)
             jsonfaults.require(item, "label")
-    elif query_id is not None:
-        uid = item.get("uid", 0)
-        packed = _packed(item, where, input_type) if "input" in item else None
     else:
-        for field in ("input", "label"):
+        for field in ("input", "label") if query_id is None else ("label",):
             if field not in item:
-                raise InvalidRequest(f"{where}{field}: missing; or name a query by query_id.")
-        uid = item.get("uid", 0)
-        packed = _packed(item, where, input_type)
+                raise InvalidRequest(f"{where}{field}: missing.{_FORMS}")
+        if "input" in item:
+            packed = _packed(item, where, input_type)
     return Feedback(
         label=check_label(item.get("label"), kind, f"{where}label"),
         query_id=_query_id(query_id, where),
-        uid=_uid(uid, where),
+        uid=_uid(item.get("uid"), where),
         input=packed,
         idempotency_key=_key(item.get("idempotency_key"), where),
         field=f"{where}query_id",

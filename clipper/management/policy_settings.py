@@ -1,4 +1,4 @@
-"""What a registration says of the model selection layer: checked, or refused by the field's name."""
+"""What a registration says of the model selection layer: checked, refused by the field's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model versions that may answer an application's queries, as policies and the fleet name them."""
+"""The model versions that may answer a query, as policies and the fleet name them."""
 
 from __future__ import annotations
 

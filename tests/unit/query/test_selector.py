@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.errors import InvalidRequest
 from clipper.query.query import PredictRequest
 from clipper.query.selected import SelectedQuery
 from clipper.selection.policy import Arm, Choice, SelectionPolicy
@@ -239,8 +241,6 @@ async def test_a_store_that_is_away_costs_a_part_of_the_objective_once() -> None
 
 
 async def _turns() -> None:
-    import asyncio
-
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -284,7 +284,7 @@ def test_a_batch_of_inputs_is_chosen_for_one_by_one() -> None:
     containers = serve(bench, "ab", "ab", policy_options={"weights": {"a": 1, "b": 1}})
 
     request = bench.ask(*[b"%d" % number for number in range(40)])
-    counts = {name: len(sum(container.inputs, [])) for name, container in containers.items()}
+    counts = {name: sum(map(len, container.inputs)) for name, container in containers.items()}
     bench.clock.settle()
 
     assert request.pending == 40
@@ -301,3 +301,13 @@ def test_the_arm_of_a_model_is_known_by_both_names() -> None:
     [arm] = table.arms
     assert table.model_of[arm] == VersionedModelId("a", "1")
     assert isinstance(arm, Arm)
+
+
+def test_an_unknown_policy_refuses_queries_and_feedback() -> None:
+    bench = Bench()
+    bench.serve(app={"policy": "Exp9"})
+
+    with pytest.raises(InvalidRequest) as caught:
+        bench.ask(b"x")
+
+    assert caught.value.msg == "Exp9 is an invalid  selection_policy."
