@@ -12,13 +12,14 @@ One query goes through a policy like this::
 
 and feedback on it like this::
 
-    policy.observe(state, choice, losses)              # what to add to the state
+    policy.observe(state, choice, losses, answer_loss, votes, answer)  # what to add to the state
 """
 
 from __future__ import annotations
 
 import abc
 import random
+import types
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -32,6 +33,10 @@ State = Mapping[str, float]
 
 Names of numbers about an arm are ``<kind>/<arm key>``. An empty state is a valid one.
 """
+
+
+NOBODY: Mapping[Arm, Vote] = types.MappingProxyType({})
+"""Votes of nobody."""
 
 
 class Arm(msgspec.Struct, frozen=True, gc=False):
@@ -58,7 +63,8 @@ class Choice(msgspec.Struct, frozen=True):
     """Whom a query asks, and with what probability each arm would have been the one."""
 
     ask: tuple[Arm, ...]
-    """Asked at once; the reply waits for them, until its deadline."""
+    """Asked at once; the reply waits for them, until its deadline. Nobody: a model that the
+    options insist on is not linked or not serving, and the reply is the default."""
     silent: tuple[Arm, ...] = ()
     """Asked at once and never waited for nor returned (shadows)."""
     arms: tuple[Arm, ...] = ()
@@ -116,11 +122,12 @@ class SelectionPolicy(abc.ABC):
     Options: ClassVar[type[msgspec.Struct]] = NoOptions
     """What `policy_options` may hold: a frozen struct that forbids unknown fields. Each field has
     a default, its bounds as `msgspec.Meta`, and a description there."""
-    learns: ClassVar[bool] = True
-    """Whether feedback changes what it does."""
+    learns: bool = True
+    """Whether feedback changes what it does. Options may decide it."""
     combines: ClassVar[bool] = False
     """Whether several models answer one query; the reply then says which, and how sure they are."""
-    floor: ClassVar[Floor | None] = None
+    floor: Floor | None = None
+    """Holds for every state of the application. Options may decide it."""
 
     def __init__(self, options: msgspec.Struct) -> None:
         """Take options of the type `Options`, already checked."""
@@ -154,8 +161,9 @@ class SelectionPolicy(abc.ABC):
 
         Returns:
             None when nothing that can still come would change the answer; otherwise further arms
-            to ask now, usually none. Once everybody asked is heard or missing and nobody further
-            is named, the query is combined anyway.
+            to ask now, usually none. Naming one that was asked before does nothing. Once
+            everybody asked is heard or missing and nobody further is named, the query is
+            combined anyway.
         """
         return ()
 
@@ -173,7 +181,13 @@ class SelectionPolicy(abc.ABC):
         return {}
 
     def observe(
-        self, state: State, choice: Choice, losses: Mapping[Arm, float], answer_loss: float | None
+        self,
+        state: State,
+        choice: Choice,
+        losses: Mapping[Arm, float],
+        answer_loss: float | None,
+        votes: Mapping[Arm, Vote] = NOBODY,
+        answer: Vote | None = None,
     ) -> Sequence[Addition]:
         """Return what to add to the state after feedback on one input.
 
@@ -183,5 +197,7 @@ class SelectionPolicy(abc.ABC):
                 for this purpose.
             losses: in [0, 1], of the arms whose outputs for the input are known.
             answer_loss: of the combined answer; None when it was the default.
+            votes: of the arms in ``losses``, late ones too.
+            answer: the combined answer, read as a vote; None when it was the default.
         """
         return ()
