@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from clipper.datatypes import DEFAULT_POLICY
 from clipper.errors import InvalidRequest
 from clipper.management.schemas import AddApp
 from clipper.selection.calibration import Calibration
-from clipper.selection.catalog import check_policy, make_policy
+from clipper.selection.catalog import find_policy, make_policy
 from clipper.selection.losses import LossKind
+from clipper.selection.options import decode_options
 from clipper.store.base import ApplicationRecord
 
 MAX_LINKED_MODELS = 64
@@ -27,8 +29,10 @@ def policy_fields(request: AddApp) -> PolicyFields:
         InvalidRequest: naming the field that is wrong.
     """
     options = _object("policy_options", request.policy_options)
+    policy = find_policy(DEFAULT_POLICY if request.policy is None else request.policy)
+    decode_options(policy, options)
     return {
-        "policy": check_policy(request.policy, options),
+        "policy": policy.name,
         "policy_options": options,
         "min_confidence": _confidence(request.min_confidence),
         "calibration": _one_of("calibration", request.calibration, tuple(Calibration)),

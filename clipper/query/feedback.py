@@ -148,7 +148,12 @@ class FeedbackService:
         additions = {
             uid: list(
                 application.policy.observe(
-                    await self._state(application, uid), record.choice, losses, answer_loss
+                    await self._state(application, uid),
+                    record.choice,
+                    losses,
+                    answer_loss,
+                    votes,
+                    answer,
                 )
             )
             for uid in uids

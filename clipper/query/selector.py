@@ -183,7 +183,9 @@ class Selector:
                 query.output, query.reason = None, DefaultReason.LOW_CONFIDENCE
                 query.detail = f"{confidence:.3f} of {application.min_confidence}"
         elif query.reason is None:
-            query.reason = DefaultReason.LOW_CONFIDENCE
+            query.reason = (
+                DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
+            )
         query.describe(confidence, list(query.votes) if application.policy.combines else None)
         return combined
 
