@@ -11,7 +11,6 @@ from clipper.datatypes import InputType, OnDefault, VersionedModelId
 from clipper.errors import InvalidRequest
 from clipper.management import service
 from clipper.management.schemas import AddApp, AddModel, AppName, ModelLinks, ModelVersion
-from clipper.selection.catalog import policy_names
 from clipper.store.base import ApplicationRecord, Change, ConfigSnapshot, ModelRecord
 
 DOUBLES = InputType.DOUBLES
@@ -92,7 +91,7 @@ def test_add_app_stores_the_canonical_record() -> None:
         ),
         (
             {"policy": "Exp3"},
-            "policy 'Exp3' is not known; use one of: DefaultOutputSelectionPolicy",
+            "policy: there is no policy 'Exp3'; known are: " + ", ".join(policy_names()),
         ),
         ({"on_default": "shrug"}, "on_default 'shrug' is not known; use one of: output, error"),
     ],

@@ -113,6 +113,7 @@ async def test_what_is_not_known_any_more_is_computed_for_feedback() -> None:
     request = bench.ask(b"x")
     say(containers["a"], "cat")
     bench.clock.advance(0.1)
+    say(containers["b"], "too late, and kept nowhere")
     learning = asyncio.create_task(learn(bench, Feedback("dog", query_id=only(request).query_id)))
     await _until_asked(bench, containers["b"], 2)
     containers["b"].answer(1, [b"dog"])
