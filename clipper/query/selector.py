@@ -12,6 +12,7 @@ from typing import Protocol
 
 from clipper.clock import Clock
 from clipper.datatypes import DefaultReason
+from clipper.errors import InvalidRequest
 from clipper.query.applications import Application
 from clipper.query.arms import ArmTable
 from clipper.query.deadlines import DeadlineLines
@@ -145,6 +146,8 @@ class Selector:
         asker = Asker(query.uid, query.input)
         try:
             query.choice = policy.choose(state, query.arms.arms, asker, self._rng)
+        except InvalidRequest:
+            raise  # the caller's fault, or the operator's: the text says so
         except Exception as error:
             query.request.error = error
             self.finish(query)
@@ -183,9 +186,7 @@ class Selector:
                 query.output, query.reason = None, DefaultReason.LOW_CONFIDENCE
                 query.detail = f"{confidence:.3f} of {application.min_confidence}"
         elif query.reason is None:
-            query.reason = (
-                DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
-            )
+            query.reason = DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
         query.describe(confidence, list(query.votes) if application.policy.combines else None)
         return combined
 

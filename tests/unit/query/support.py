@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.task import PredictTask
@@ -383,3 +383,23 @@ def default(request: PredictRequest) -> DefaultReason:
     assert query.output is None
     assert query.reason is not None
     return query.reason
+
+
+def break_policy(bench: Bench) -> Callable[[], None]:
+    """Let the policy of application ``app`` raise on combining; return how to mend it."""
+    application = bench.applications.get("app")
+    assert application is not None
+    sane = application.policy
+
+    class Broken(type(sane)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.__dict__ |= sane.__dict__
+
+        def combine(self, *anything: object) -> Combined:
+            raise ArithmeticError("broken")
+
+    def restore() -> None:
+        application.policy = sane
+
+    application.policy = Broken()
+    return restore

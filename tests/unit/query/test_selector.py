@@ -12,10 +12,10 @@ from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.errors import InvalidRequest
 from clipper.query.query import PredictRequest
 from clipper.query.selected import SelectedQuery
-from clipper.selection.policy import Arm, Choice, SelectionPolicy
+from clipper.selection.policy import Arm
 from clipper.store.selection import StateKey, StoredState
 
-from .support import Bench, Container, answer, default, only
+from .support import Bench, Container, answer, break_policy, default, only
 
 SLO_S = 0.1
 
@@ -137,6 +137,8 @@ def test_a_cascade_asks_the_dear_model_only_when_the_cheap_one_is_unsure() -> No
     containers["a"].answer(0, [b'{"label": "cat", "confidence": 0.9}'], None)
     containers["a"].answer(1, [b'{"label": "cat", "confidence": 0.5}'], None)
 
+    bench.clock.settle()
+
     assert query_of(sure).output is not None
     assert not only(unsure).done
     assert containers["b"].inputs == [[b"y"]]
@@ -224,7 +226,7 @@ async def test_a_users_state_is_read_before_the_first_choice() -> None:
 async def test_a_store_that_is_away_costs_a_part_of_the_objective_once() -> None:
     bench = Bench()
     containers = serve(bench, "exp3", "ab")
-    bench.selection_store.gate.clear()
+    bench.selection_store.open.clear()
 
     request = bench.ask(b"x", uid="ann")
     await _turns()
@@ -233,7 +235,7 @@ async def test_a_store_that_is_away_costs_a_part_of_the_objective_once() -> None
 
     assert sum(len(container.inputs) for container in containers.values()) == 1
     bench.selection_store.up = False
-    bench.selection_store.gate.set()
+    bench.selection_store.open.set()
     await _turns()
     bench.ask(b"y", uid="bob")
     assert sum(len(container.inputs) for container in containers.values()) == 2
@@ -245,24 +247,11 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-class _Broken(SelectionPolicy):
-    name = "broken"
-    learns = False
-
-    def choose(self, state: Any, arms: Any, who: Any, rng: Any) -> Choice:
-        return Choice(tuple(arms), (), tuple(arms), (1.0,) * len(arms))
-
-    def combine(self, state: Any, choice: Any, votes: Any, rng: Any) -> Any:
-        raise ArithmeticError("no")
-
-
 def test_a_policy_that_raises_ends_its_own_request_and_no_other() -> None:
     bench = Bench()
     containers = serve(bench, "ensemble", "a")
     bench.configure([bench.app_record("sound", policy="static")], links={"sound": ("a",)})
-    application = bench.applications.get("app")
-    assert application is not None
-    application.policy = _Broken(_Broken.Options())
+    break_policy(bench)
 
     broken, sound = bench.ask(b"x"), bench.ask(b"x", app="sound")
     say(containers["a"], "cat")
