@@ -114,7 +114,9 @@ class _Stage:
         self._labels = [str(label) for label in split.labels.tolist()]
         self._well = ballots(_ARMS, votes)
         spoken = [label_vote(label) for label in range(CLASSES)]
-        self._failing = [[{**ballot, _ARMS[_BEST]: vote} for vote in spoken] for ballot in self._well]
+        self._failing = [
+            [{**ballot, _ARMS[_BEST]: vote} for vote in spoken] for ballot in self._well
+        ]
 
     def ask(self, rng: random.Random, fails: bool) -> tuple[Mapping[Arm, Vote], str]:
         """Draw an image."""
@@ -179,7 +181,9 @@ def _judge(curves: Mapping[str, _Curve], statics: Sequence[_Curve]) -> list[Verd
         gain = exp3.cumulative(QUERIES) - exp4.cumulative(QUERIES)
         verdicts.append(at_least(f"error of exp3 less that of exp4{form}", gain, 0.0))
     for name in ("exp3", "exp4"):
-        ours, papers = (curves[one].back_within(best + 0.04) for one in (name, f"{name}, the paper's form"))
+        ours, papers = (
+            curves[one].back_within(best + 0.04) for one in (name, f"{name}, the paper's form")
+        )
         verdicts.append(
             Verdict(
                 f"{name}: queries until it is within 4 points of the returned model",
@@ -195,7 +199,8 @@ def _judge(curves: Mapping[str, _Curve], statics: Sequence[_Curve]) -> list[Verd
 def _compare(simulated: _Curve) -> list[Verdict]:
     """Lay the curve of models as accurate as the paper's on what the paper's data gives."""
     gaps = [
-        abs(simulated.cumulative(end) - error) for end, error in published.CUMULATIVE["exp3"].items()
+        abs(simulated.cumulative(end) - error)
+        for end, error in published.CUMULATIVE["exp3"].items()
     ] + [
         abs(simulated.window(*window) - error)
         for window, error in published.WINDOWS["exp3"].items()
@@ -204,9 +209,7 @@ def _compare(simulated: _Curve) -> list[Verdict]:
     return [at_most(name, max(gaps), 0.015, "six figures: three cumulative, three windows")]
 
 
-def _plot_cumulative(
-    axes: Axes, curves: Mapping[str, _Curve], statics: Sequence[_Curve]
-) -> None:
+def _plot_cumulative(axes: Axes, curves: Mapping[str, _Curve], statics: Sequence[_Curve]) -> None:
     ends = range(_EVERY, QUERIES + 1, _EVERY)
     for name, curve in zip(NAMES, statics, strict=True):
         style = "-" if name == NAMES[_BEST] else ":"

@@ -83,7 +83,7 @@ def judge(learner: Learner, examples: Examples) -> list[Judged]:
 
 
 def books(judged: Sequence[Judged]) -> State:
-    """Return a state with the confidences and outcomes of these answers, as feedback leaves them."""
+    """Return a state as feedback on these answers leaves it: their confidences and outcomes."""
     state: State = {}
     for one in judged:
         state = apply(state, observations(one.confidence, one.right), None)
