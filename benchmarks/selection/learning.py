@@ -11,7 +11,7 @@ from typing import Any
 
 from clipper.selection.catalog import find_policy
 from clipper.selection.options import decode_options
-from clipper.selection.policy import Arm, Asker, Combined, SelectionPolicy
+from clipper.selection.policy import Addition, Arm, Asker, Combined, SelectionPolicy
 from clipper.selection.state import apply
 from clipper.selection.votes import Vote, read_vote
 
@@ -40,6 +40,8 @@ class Learner:
         state: Mapping[str, float] | None = None,
     ) -> None:
         self.state: Mapping[str, float] = {} if state is None else state
+        self.added: Sequence[Addition] = ()
+        """What the last label added to the state."""
         self._policy = policy
         self._arms = arms
         self._rng = rng
@@ -62,6 +64,12 @@ class Learner:
         additions = policy.observe(
             state, choice, losses, None if answer is None else float(wrong), votes, answer
         )
+        self.added = additions
         if additions:
             self.state = apply(state, additions, policy.floor)
         return wrong
+
+    def is_wrong(self, ballot: Mapping[Arm, Vote], label: str) -> bool:
+        """Predict and learn nothing; return whether the prediction was wrong."""
+        output = self.answer(ballot).output
+        return output is None or read_vote(output).label != label
