@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from clipper.admin.names import canonical_input_type
@@ -23,6 +24,12 @@ class ApplicationMethods(Session):
         on_default: str = OnDefault.OUTPUT,
         isolate_cache: bool = False,
         policy: str | None = None,
+        policy_options: Mapping[str, Any] | None = None,
+        min_confidence: float | None = None,
+        calibration: str | None = None,
+        loss: str | None = None,
+        loss_scale: float | None = None,
+        costs: Mapping[str, float] | None = None,
     ) -> None:
         """Register an application; ``/<name>/predict`` answers when this returns.
 
@@ -31,7 +38,16 @@ class ApplicationMethods(Session):
             slo_micros: latency objective in microseconds.
             on_default: ``output`` answers 200 with the default, ``error`` answers 503 or 504.
             isolate_cache: share no cached predictions with other applications.
-            policy: name of the selection policy; None leaves it to the server.
+            policy: name of the selection policy, see docs/selection.md; None: one model and the
+                default output.
+            policy_options: options of the policy, by name.
+            min_confidence: from 0 to 1; an answer less sure becomes the default output, with the
+                reason ``low-confidence``. Only policies that know how sure they are can miss it.
+            calibration: ``none``, ``isotonic``, ``platt`` or ``temperature``: how feedback turns
+                confidence into the probability of being right.
+            loss: ``zero-one``, ``absolute`` or ``squared``: what a label in feedback means.
+            loss_scale: distance from the label that counts as wholly wrong, for the last two.
+            costs: model name → cost of one prediction, in any unit, for reports.
 
         Raises:
             ClipperException: it exists already, or an argument is not valid.
@@ -40,7 +56,16 @@ class ApplicationMethods(Session):
             raise ClipperException(
                 f"Invalid on_default: {on_default}. Use one of: {', '.join(OnDefault)}"
             )
-        additions: dict[str, object] = {"policy": policy} if policy is not None else {}
+        selection = {
+            "policy": policy,
+            "policy_options": policy_options,
+            "min_confidence": min_confidence,
+            "calibration": calibration,
+            "loss": loss,
+            "loss_scale": loss_scale,
+            "costs": costs,
+        }
+        additions = {name: value for name, value in selection.items() if value is not None}
         self._command(
             "add_app",
             name=name,
@@ -66,8 +91,12 @@ class ApplicationMethods(Session):
     def link_model_to_app(self, app_name: str, model_name: str) -> None:
         """Send the application's queries to the model's current version.
 
+        An application with a selection policy can be linked to several models, one call each; the
+        order counts for some policies.
+
         Raises:
-            ClipperException: either is unknown, input types differ, or a model is linked already.
+            ClipperException: either is unknown, input types differ, or a model is linked already
+                and the application has no policy that could do with another.
         """
         self._command("add_model_links", app_name=app_name, model_names=[model_name])
         self.logger.info(f"Model {model_name} is now linked to application {app_name}")

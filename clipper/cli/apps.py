@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -68,15 +69,67 @@ def add(
     on_default: Annotated[
         OnDefault, typer.Option(help="Answer 200 with the default output, or an error.")
     ] = OnDefault.OUTPUT,
+    policy: Annotated[
+        str | None, typer.Option(help="Selection policy; `clipper policy list` shows them.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of the policy, NAME=VALUE; repeatable.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="From 0 to 1: less sure answers become the default.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="none, isotonic, platt or temperature.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="What labels mean: zero-one, absolute or squared.")
+    ] = None,
+    loss_scale: Annotated[
+        float | None, typer.Option(help="Distance from the label that is wholly wrong.")
+    ] = None,
+    cost: Annotated[
+        list[str] | None, typer.Option(help="Cost of one prediction, MODEL=NUMBER; repeatable.")
+    ] = None,
 ) -> None:
     """Register an application."""
     session = context.of(ctx)
     micros = choose_slo_micros(slo_ms, slo_micros)
     connection = session.connected()
-    connection.register_application(name, input_type, default, micros, on_default=on_default)
+    connection.register_application(
+        name,
+        input_type,
+        default,
+        micros,
+        on_default=on_default,
+        policy=policy,
+        policy_options=named_values("--option", option or ()) or None,
+        min_confidence=min_confidence,
+        calibration=calibration,
+        loss=loss,
+        loss_scale=loss_scale,
+        costs=named_values("--cost", cost or ()) or None,
+    )
     session.output.done(
         f"Registered application {name}: http://{connection.get_query_addr()}/{name}/predict"
     )
+
+
+def named_values(flag: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return ``NAME=VALUE`` pairs as a dict; values are JSON, or else text.
+
+    Raises:
+        ClipperException: one has no ``=``.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise ClipperException(f"{flag} {pair}: write NAME=VALUE, e.g. {flag} epsilon=0.1")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
 
 
 def choose_slo_micros(slo_ms: float | None, slo_micros: int | None) -> int:

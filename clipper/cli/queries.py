@@ -37,6 +37,7 @@ def predict(
     value: Input,
     batch: Annotated[bool, typer.Option(help="INPUT is a JSON list of inputs.")] = False,
     version: Annotated[str | None, typer.Option(help="Ask this version of the model.")] = None,
+    uid: Annotated[str | None, typer.Option(help="User whose selection state counts.")] = None,
     allow_default: Annotated[
         bool, typer.Option(help="Exit with 0 when the answer is the default output.")
     ] = False,
@@ -45,7 +46,7 @@ def predict(
     session = context.of(ctx)
     client, kind = _client(session, app)
     one_input = parse_input(read(value), kind, batch)
-    body = _answer(client.predict(app, one_input, batch=batch, version=version))
+    body = _answer(client.predict(app, one_input, batch=batch, version=version, uid=uid))
     predictions = body.get("batch_predictions", [body])
     if session.output.is_json:
         session.output.json(body)
@@ -64,18 +65,43 @@ def predict(
 def feedback(
     ctx: typer.Context,
     app: App,
-    value: Input,
-    label: Annotated[float, typer.Argument(help="The true label of the input.")],
-    uid: Annotated[int, typer.Option(help="User whose state learns.")] = 0,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[INPUT] LABEL",
+            help="Input as for `predict`, and its true label; the label alone with --query-id.",
+        ),
+    ],
+    query_id: Annotated[
+        int | None, typer.Option(help="The query_id of the prediction that the label is for.")
+    ] = None,
+    uid: Annotated[str, typer.Option(help="User whose state learns.")] = "0",
 ) -> None:
-    """Tell an application the true label of an input."""
+    """Tell an application the true label of an input or of a prediction."""
     session = context.of(ctx)
+    if len(words) != (2 if query_id is None else 1):
+        raise ClipperException(
+            "Give an input and its label, or --query-id and the label alone. "
+            "`clipper feedback --help` has an example"
+        )
     client, kind = _client(session, app)
-    one_input = parse_input(read(value), kind, batch=False)
-    reply = client.update(app, one_input, label, uid)
+    label = _json_or_text(words[-1])
+    if query_id is None:
+        one_input = parse_input(read(words[0]), kind, batch=False)
+        reply = client.update(app, one_input, label, _json_or_text(uid))
+    else:
+        reply = client.update_query(app, query_id, label)
     if reply.status != 200:
         raise ClipperException(f"The feedback was refused ({reply.status}): {reply.text}")
     session.output.done(reply.text)
+
+
+def _json_or_text(word: str) -> Any:
+    """Return a number or whatever else JSON the word is, or else the word."""
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
 
 
 def _client(session: context.Context, app: str) -> tuple[QueryClient, InputType]:

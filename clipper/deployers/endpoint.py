@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DeployOptions
@@ -15,6 +15,12 @@ class EndpointOptions(DeployOptions, total=False):
     on_default: str
     isolate_cache: bool
     policy: str | None
+    policy_options: Mapping[str, Any] | None
+    min_confidence: float | None
+    calibration: str | None
+    loss: str | None
+    loss_scale: float | None
+    costs: Mapping[str, float] | None
 
 
 def deploy_options(options: EndpointOptions) -> DeployOptions:
@@ -43,6 +49,12 @@ def create(
         on_default=options.get("on_default", "output"),
         isolate_cache=options.get("isolate_cache", False),
         policy=options.get("policy"),
+        policy_options=options.get("policy_options"),
+        min_confidence=options.get("min_confidence"),
+        calibration=options.get("calibration"),
+        loss=options.get("loss"),
+        loss_scale=options.get("loss_scale"),
+        costs=options.get("costs"),
     )
     deployed = False
     try:

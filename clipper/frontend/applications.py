@@ -15,9 +15,9 @@ from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import VersionedModelId
 from clipper.errors import ClipperException, StoreUnavailable
 from clipper.frontend.registry import WorkerRegistry
-from clipper.query.applications import Application
 from clipper.query.fleet import Fleet
 from clipper.query.processor import QueryProcessor
+from clipper.query.selection_states import SelectionStates
 from clipper.replicas.replica import Replica, ReplicaState
 from clipper.settings import WorkerSettings
 from clipper.store.base import (
@@ -60,8 +60,10 @@ class ConfigFollower:
         registry: WorkerRegistry,
         settings: WorkerSettings,
         observer: FollowerObserver,
+        states: SelectionStates,
     ) -> None:
         self._store = store
+        self._states = states
         self._processor = processor
         self._fleet = fleet
         self._cache = cache
@@ -69,7 +71,6 @@ class ConfigFollower:
         self._settings = settings
         self._observer = observer
         self._snapshot = ConfigSnapshot()
-        self._stateless: list[Application] = []
         self._remembered: dict[str, str] = {}
         self._lease_due = asyncio.Event()
         self._readiness = asyncio.Event()
@@ -108,6 +109,7 @@ class ConfigFollower:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._renew())
+            tasks.create_task(self._states.follow())
 
     async def _follow(self) -> None:
         async for _ in self._store.changes():
@@ -124,9 +126,7 @@ class ConfigFollower:
         if news:
             self._take(snapshot)
         # What the store could not tell at the time is asked again with the next event.
-        while self._stateless:
-            await self._load_state(self._stateless[-1])
-            self._stateless.pop()
+        await self._states.read_applications()
         if news:
             self.ready = True
             self._readiness.set()
@@ -136,7 +136,7 @@ class ConfigFollower:
     def _take(self, snapshot: ConfigSnapshot) -> None:
         applications = self._processor.applications
         removed = set(applications.names()) - set(snapshot.applications)
-        changed = applications.apply(snapshot)
+        applications.apply(snapshot)
         gone = self._fleet.apply(snapshot, applications.tightest_slo_s)
         self._cache.drop_generations({record.generation for record in gone})
         self._processor.apply(snapshot)
@@ -144,14 +144,6 @@ class ConfigFollower:
             self._observer.application_removed(name)
         self._snapshot = snapshot
         self._remembered = {**snapshot.serving_versions, **self._remembered}
-        waiting = [app for app in self._stateless if applications.get(app.name) is app]
-        self._stateless = [*waiting, *changed]
-
-    async def _load_state(self, application: Application) -> None:
-        """Take the application's selection state from the store, or put its first one there."""
-        application.state = await self._store.create_state(
-            application.name, application.state_key(0), application.state
-        )
 
     async def _read_earlier_life(self) -> None:
         try:

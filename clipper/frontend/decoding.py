@@ -16,6 +16,7 @@ from clipper import jsonfaults
 from clipper.datatypes import InputType
 from clipper.errors import JsonFault
 from clipper.inputs import FLOAT32_MAX, INT32, pack_batch_item, pack_input, packer
+from clipper.store.selection import APPLICATION
 
 PREDICT_SCHEMA = """
   {
@@ -30,6 +31,8 @@ UPDATE_SCHEMA = """
   }
 """
 
+_LONGEST_UID = 256
+
 Double = float
 Float = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
 Int = Annotated[int, Meta(ge=INT32[0], le=INT32[-1])]
@@ -39,24 +42,38 @@ class _Doubles(msgspec.Struct):
     input: list[Double] | UnsetType = UNSET
     input_batch: list[list[Double]] | UnsetType = UNSET
     version: str | UnsetType = UNSET
+    uid: int | str | UnsetType = UNSET
 
 
 class _Floats(msgspec.Struct):
     input: list[Float] | UnsetType = UNSET
     input_batch: list[list[Float]] | UnsetType = UNSET
     version: str | UnsetType = UNSET
+    uid: int | str | UnsetType = UNSET
 
 
 class _Integers(msgspec.Struct):
     input: list[Int] | UnsetType = UNSET
     input_batch: list[list[Int]] | UnsetType = UNSET
     version: str | UnsetType = UNSET
+    uid: int | str | UnsetType = UNSET
 
 
 class _Text(msgspec.Struct):
     input: str | UnsetType = UNSET
     input_batch: list[str] | UnsetType = UNSET
     version: str | UnsetType = UNSET
+    uid: int | str | UnsetType = UNSET
+
+
+class PredictBody(NamedTuple):
+    """What a predict body asks for."""
+
+    inputs: list[bytes]
+    """Packed."""
+    version: str | None = None
+    uid: str = APPLICATION
+    """Whose selection state counts; of an application without a policy it means nothing."""
 
 
 class _Kind(NamedTuple):
@@ -77,8 +94,21 @@ _KINDS = {
 }
 
 
-def decode_predict(input_type: InputType, body: bytes) -> tuple[list[bytes], str | None] | None:
-    """Return packed inputs and the version asked for, or None for a body not plainly right."""
+def canonical_uid(value: object) -> str:
+    """Return a user id from JSON as text; 0 is nobody in particular, as in the original.
+
+    Raises:
+        ValueError: it is neither an integer nor a string of reasonable length.
+    """
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_UID:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
+        return str(value) if value else APPLICATION
+    raise ValueError(f"expected an integer, or a string of 1 to {_LONGEST_UID} characters.")
+
+
+def decode_predict(input_type: InputType, body: bytes) -> PredictBody | None:
+    """Return what a body asks for, or None for one that is not plainly right."""
     kind = _KINDS[input_type]
     try:
         decoded = kind.decode(body)
@@ -88,10 +118,13 @@ def decode_predict(input_type: InputType, body: bytes) -> tuple[list[bytes], str
             inputs = [kind.pack(item) for item in decoded.input_batch]
         else:
             return None
+        if decoded.version is UNSET and decoded.uid is UNSET:
+            return PredictBody(inputs)
+        uid = APPLICATION if decoded.uid is UNSET else canonical_uid(decoded.uid)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     version = decoded.version
-    return inputs, None if version is UNSET else version
+    return PredictBody(inputs, None if version is UNSET else version, uid)
 
 
 def slow_object(body: bytes, schema: str) -> dict[str, Any]:
@@ -118,6 +151,21 @@ def slow_version(body: dict[str, Any]) -> str | None:
         with jsonfaults.expecting(PREDICT_SCHEMA):
             raise jsonfaults.key_type_fault("version", "String", version)
     return version
+
+
+def slow_uid(body: dict[str, Any]) -> str:
+    """Return the user id, if any.
+
+    Raises:
+        JsonFault: it is neither an integer nor a string.
+    """
+    if "uid" not in body:
+        return APPLICATION
+    try:
+        return canonical_uid(body["uid"])
+    except ValueError as error:
+        with jsonfaults.expecting(PREDICT_SCHEMA):
+            raise JsonFault(f"uid: {error}") from error
 
 
 def slow_inputs(body: dict[str, Any], input_type: InputType) -> list[bytes]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import VersionedModelId
 from clipper.metrics import ApplicationMetrics, FrontendMetrics, ModelMetrics
-from clipper.query.applications import Applications
+from clipper.metrics.policies import PolicyMetrics
+from clipper.query.applications import Application, Applications
 from clipper.query.fleet import Fleet
 from clipper.query.query import Query
+from clipper.query.selected import SelectedQuery
+from clipper.selection.policy import Arm, Combined
 
 
 class WorkerObserver:
@@ -50,6 +54,44 @@ class WorkerObserver:
             application.answered(latency_s)
         else:
             application.defaulted(latency_s, query.reason)
+
+    def query_selected(self, query: SelectedQuery, combined: Combined) -> None:
+        """A policy's query is finished."""
+        metrics = self._policy(query.application)
+        if metrics is None:
+            return
+        for arm in query.asked:
+            metrics.asked(arm.name)
+        for arm in query.late:
+            metrics.late(arm.name)
+        for arm in combined.supporters:
+            metrics.agreed(arm.name)
+        if query.confidence is not None:
+            metrics.confidence.observe(query.confidence)
+
+    def shadow_answered(self, query: SelectedQuery, arm: Arm, agrees: bool) -> None:
+        """A shadow's output is there."""
+        metrics = self._policy(query.application)
+        if metrics is not None:
+            metrics.asked(arm.name)
+            if agrees:
+                metrics.agreed(arm.name)
+
+    def feedback_learned(
+        self, application: Application, losses: Mapping[Arm, float], answer_loss: float | None
+    ) -> None:
+        """One label was stored."""
+        metrics = self._policy(application)
+        if metrics is not None:
+            metrics.labelled(answer_loss)
+            for arm, loss in losses.items():
+                metrics.model_labelled(arm.name, loss)
+
+    def _policy(self, application: Application) -> PolicyMetrics | None:
+        """Return the metrics of an application that was not deleted meanwhile."""
+        if self._in_force.get(application.name) is None:
+            return None
+        return self._metrics.policy(application.name)
 
     def config_applied(self, revision: int) -> None:
         """A snapshot is in force."""

@@ -20,6 +20,45 @@ _INPUT: dict[str, Any] = {
     "oneOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}],
 }
 
+_UID: dict[str, Any] = {
+    "description": "The user whose selection state counts; 0 or none: the application's own",
+    "oneOf": [{"type": "integer"}, {"type": "string", "minLength": 1, "maxLength": 256}],
+}
+
+_LABEL: dict[str, Any] = {
+    "description": "The truth",
+    "oneOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}],
+}
+
+_KEY: dict[str, Any] = {
+    "type": "string",
+    "description": "Feedback with the same key counts once; also as header Idempotency-Key",
+}
+
+_UPDATE: dict[str, Any] = {
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["uid", "input", "label"],
+            "properties": {
+                "uid": _UID,
+                "input": _INPUT,
+                "label": _LABEL,
+                "idempotency_key": _KEY,
+            },
+        },
+        {
+            "type": "object",
+            "required": ["query_id", "label"],
+            "properties": {
+                "query_id": {"type": "integer"},
+                "label": _LABEL,
+                "idempotency_key": _KEY,
+            },
+        },
+    ]
+}
+
 _ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error", "cause"],
@@ -34,6 +73,18 @@ _PREDICTION: dict[str, Any] = {
         "output": {"description": "The model's output: its JSON value, or its text"},
         "default": {"type": "boolean", "description": "The default output was used"},
         "default_explanation": {"type": "string"},
+        "confidence": {
+            "type": "number",
+            "description": "That the output is right; where the policy knows",
+        },
+        "models": {
+            "type": "object",
+            "description": "Where the policy combines models: who answered, who was late",
+            "properties": {
+                "answered": {"type": "array", "items": {"type": "string"}},
+                "late": {"type": "array", "items": {"type": "string"}},
+            },
+        },
     },
     "example": {"query_id": 17, "output": 6.6, "default": False},
 }
@@ -70,6 +121,7 @@ PREDICT_PATHS: dict[str, Any] = {
                                     "type": "string",
                                     "description": "A version of the linked model",
                                 },
+                                "uid": _UID,
                             },
                         },
                         "example": {"input": [1.1, 2.2, 3.3]},
@@ -124,20 +176,25 @@ PREDICT_PATHS: dict[str, Any] = {
                 "content": {
                     "application/json": {
                         "schema": {
-                            "type": "object",
-                            "required": ["uid", "input", "label"],
-                            "properties": {
-                                "uid": {"type": "integer"},
-                                "input": _INPUT,
-                                "label": {"type": "number"},
-                            },
+                            "oneOf": [
+                                *_UPDATE["oneOf"],
+                                {
+                                    "type": "object",
+                                    "required": ["updates"],
+                                    "properties": {"updates": {"type": "array", "items": _UPDATE}},
+                                },
+                            ]
                         },
                         "example": {"uid": 0, "input": [1.1, 2.2, 3.3], "label": 1.0},
                     }
                 },
             },
             "responses": {
-                "200": {"description": "Plain text: `Feedback received? 1`, or 0"},
+                "200": {
+                    "description": "Plain text `Feedback received? 1`, or 0, for uid, input and "
+                    'label; for the other forms {"accepted", "duplicates"}: labels that were new, '
+                    "and labels that had been stored before"
+                },
                 "400": {"description": "Plain text: what is wrong with the body"},
                 "503": {"description": "Plain text: the state cannot be stored now"},
                 **_ERRORS,

@@ -8,13 +8,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from clipper.clock import Clock
-from clipper.errors import InvalidRequest, StoreUnavailable
-from clipper.frontend import decoding
 from clipper.frontend.predictions import Predictions, split_path, unknown_application
 from clipper.frontend.responses import Response, error_response, plain_response
+from clipper.frontend.updates import Updates
 from clipper.query.applications import Application
-from clipper.query.processor import QueryProcessor
-from clipper.selection.policy import Feedback
 from clipper.settings import HttpSettings
 
 log = logging.getLogger(__name__)
@@ -87,13 +84,13 @@ class PredictApp:
     def __init__(
         self,
         predictions: Predictions,
-        processor: QueryProcessor,
+        updates: Updates,
         clock: Clock,
         settings: HttpSettings,
         fallback: AsgiApp,
     ) -> None:
         self._predictions = predictions
-        self._processor = processor
+        self._updates = updates
         self._settings = settings
         self._fallback = fallback
         self._bodies = _BodyDeadlines(clock, settings.timeout_content_s)
@@ -123,19 +120,19 @@ class PredictApp:
 
     async def _answer(
         self,
-        handler: Callable[[Application, bytes], Awaitable[Response]],
+        handler: Callable[[Application, bytes, Scope], Awaitable[Response]],
         name: str,
         scope: Scope,
         receive: Receive,
     ) -> Response:
-        application = self._processor.applications.get(name)
+        application = self._predictions.applications.get(name)
         if application is None:
             return unknown_application(name)
         if scope["method"] != "POST":
             cause = f"Use POST, not {scope['method']}."
             return error_response(405, "Method not allowed", cause, [(b"allow", b"POST")])
         try:
-            return await handler(application, await self._body(scope, receive))
+            return await handler(application, await self._body(scope, receive), scope)
         except _Refused as refused:
             return refused.response
         except ClientGone:
@@ -144,7 +141,7 @@ class PredictApp:
             log.exception("predict request for %s failed", name)
             return plain_response(500, "An unexpected error occurred!")
 
-    async def _predict(self, application: Application, body: bytes) -> Response:
+    async def _predict(self, application: Application, body: bytes, scope: Scope) -> Response:
         request = self._predictions.begin(application, body)
         if isinstance(request, Response):
             return request
@@ -154,15 +151,12 @@ class PredictApp:
             await done
         return self._predictions.response(request)
 
-    async def _update(self, application: Application, body: bytes) -> Response:
-        try:
-            uid, input_bytes, label = decoding.decode_update(body, application.record.input_type)
-            known = await self._processor.feedback(application, uid, input_bytes, Feedback(label))
-        except InvalidRequest as invalid:
-            return plain_response(400, invalid.msg)
-        except StoreUnavailable as unavailable:
-            return plain_response(503, unavailable.msg)
-        return plain_response(200, f"Feedback received? {int(known)}")
+    async def _update(self, application: Application, body: bytes, scope: Scope) -> Response:
+        key = None
+        for name, value in scope["headers"]:
+            if name == b"idempotency-key":
+                key = value.decode("latin-1")
+        return await self._updates.answer(application, body, key)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:

@@ -91,18 +91,19 @@ class Predictions:
             self._refuse_crowds(application, body)
         decoded = decoding.decode_predict(application.record.input_type, body)
         if decoded is not None:
-            inputs, version = decoded
+            inputs, version, uid = decoded
             candidates = processor.candidates(application, version)
         else:
             value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
             candidates = processor.candidates(application, decoding.slow_version(value))
             inputs = decoding.slow_inputs(value, application.record.input_type)
+            uid = decoding.slow_uid(value)
         if len(inputs) > self._max_batch_inputs:
             raise InvalidRequest(
                 f"input_batch has {len(inputs)} inputs; at most "
                 f"{self._max_batch_inputs} are allowed in one request"
             )
-        return processor.submit(application, candidates, inputs, arrival_s)
+        return processor.submit(application, candidates, inputs, arrival_s, uid)
 
     def _refuse_crowds(self, application: Application, body: bytes) -> None:
         """Refuse millions of tiny inputs before they are decoded.

@@ -64,14 +64,19 @@ def predict_response(queries: Sequence[Query], on_default: OnDefault) -> Respons
 
 def _render_output(query: Query) -> bytes:
     assert query.output is not None
-    return b'{"query_id":%d,"output":%b,"default":false}' % (query.query_id, query.output.json)
+    return b'{"query_id":%d,"output":%b,"default":false%b}' % (
+        query.query_id,
+        query.output.json,
+        query.extra,
+    )
 
 
 def _render_default(query: Query) -> bytes:
-    return b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
+    return b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b%b}' % (
         query.query_id,
         query.application.default.json,
         _encode(_explanation(query)),
+        query.extra,
     )
 
 
@@ -82,7 +87,7 @@ def _render_error(query: Query) -> bytes:
         "cause": _explanation(query),
         "reason": str(query.reason),
     }
-    return _encode(body)
+    return _encode(body)[:-1] + query.extra + b"}"
 
 
 def _explanation(query: Query) -> str:

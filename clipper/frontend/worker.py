@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -31,19 +33,28 @@ from clipper.frontend.predict_protocol import PredictDoor
 from clipper.frontend.predictions import Predictions
 from clipper.frontend.registry import WorkerRegistry
 from clipper.frontend.starting import StartingApp, first_epoch
+from clipper.frontend.updates import Updates
 from clipper.http_protocol import bounded_protocol
 from clipper.inputs import pack_input
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.query.applications import Applications
+from clipper.query.choice_log import ChoiceLog
+from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
+from clipper.query.feedback import FeedbackService
+from clipper.query.feedback_writer import FeedbackWriter
 from clipper.query.fleet import Fleet
-from clipper.query.processor import QueryIds, QueryProcessor
+from clipper.query.ids import QueryIds
+from clipper.query.processor import QueryProcessor
+from clipper.query.selection_states import SelectionStates
+from clipper.query.selector import Selector
 from clipper.replicas.service import RpcServer
 from clipper.replicas.session import RpcSettings
 from clipper.rpc.channel import host_port
 from clipper.settings import HttpProtocol, HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
+from clipper.store.selection import SelectionStore
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +69,7 @@ class Worker:
         self,
         settings: QueryFrontendSettings,
         store: ConfigStore,
+        selection_store: SelectionStore,
         epoch: int,
         metrics: FrontendMetrics,
     ) -> None:
@@ -80,20 +92,59 @@ class Worker:
         )
         self.executor = TaskExecutor(clock, self.cache, self.fleet, settings.query.max_queue_length)
         self.fleet.connect_sink(self.executor)
+        ids = QueryIds(epoch)
+        rng = random.Random()
+        deadlines = DeadlineLines(clock)
+        self.choices = ChoiceLog(selection_store, clock, metrics.choices_dropped)
+        states = SelectionStates(clock, selection_store, self.applications.with_policy)
+        selector = Selector(
+            clock,
+            self.executor,
+            deadlines,
+            states,
+            self.choices,
+            self.observer,
+            ids,
+            rng,
+            time.time,
+        )
         self.processor = QueryProcessor(
             clock,
             self.applications,
             self.fleet,
             self.executor,
             self.observer,
-            QueryIds(epoch),
-            store,
+            ids,
+            selector,
+            deadlines,
+        )
+        self.updates = Updates(
+            FeedbackService(
+                clock,
+                self.executor,
+                deadlines,
+                states,
+                self.processor.arms,
+                self.choices,
+                FeedbackWriter(selection_store),
+                self.observer,
+                rng,
+                time.time,
+                lambda: f"id {ids.next()}",
+            )
         )
         worker = settings.worker
         address = host_port(worker.advertise_host, worker.rpc_port)
         self.registry = WorkerRegistry(worker.worker_id, address, self.fleet, store)
         self.follower = ConfigFollower(
-            store, self.processor, self.fleet, self.cache, self.registry, worker, self.observer
+            store,
+            self.processor,
+            self.fleet,
+            self.cache,
+            self.registry,
+            worker,
+            self.observer,
+            states,
         )
         self.rpc = RpcServer(
             self.registry,
@@ -115,7 +166,7 @@ class Worker:
         """Return the ASGI application."""
         return PredictApp(
             self.predictions,
-            self.processor,
+            self.updates,
             self._clock,
             self.settings.http,
             create_app(hub.merged_snapshot, lambda: self.follower.ready and not self.stopping),
@@ -162,6 +213,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 async def run_worker(
     settings: QueryFrontendSettings,
     store: ConfigStore,
+    selection_store: SelectionStore,
     hub_socket: str | None,
     listen_fd: int | None,
     restarted: bool = False,
@@ -171,6 +223,7 @@ async def run_worker(
     Args:
         settings: of this worker.
         store: where the configuration is; stays open.
+        selection_store: where selection states and feedback are; stays open.
         hub_socket: of the supervisor's metrics hub; None: this worker shows its own metrics.
         listen_fd: the listening HTTP socket to use; None: bind the shared port.
         restarted: it follows a worker that died; others on the shared port may be serving.
@@ -191,9 +244,8 @@ async def run_worker(
         starting.cancel()
         await http.stop()
         return
-    worker = Worker(
-        settings, store, starting.result(), FrontendMetrics(LoopClock(loop).now, __version__)
-    )
+    metrics = FrontendMetrics(LoopClock(loop).now, __version__)
+    worker = Worker(settings, store, selection_store, starting.result(), metrics)
     hub = MetricsHubClient(hub_socket, worker.snapshot_metrics)
     await hub.start()
     await worker.rpc.start()

@@ -68,6 +68,12 @@ class AddApp(RequestBody):
     policy: OptionalString = Field(None, description="Model selection policy.")
     on_default: OptionalString = Field(None, description="output (HTTP 200) or error (503/504).")
     isolate_cache: OptionalFlag = Field(None, description="Share no cached predictions.")
+    policy_options: AnyValue = Field(None, description="Options of the policy, an object.")
+    min_confidence: OptionalNumber = Field(None, description="Less sure answers: the default.")
+    calibration: OptionalString = Field(None, description="none, isotonic, platt, temperature.")
+    loss: OptionalString = Field(None, description="zero-one, absolute or squared.")
+    loss_scale: OptionalNumber = Field(None, description="Distance that is wholly wrong.")
+    costs: AnyValue = Field(None, description="Model name → cost of one prediction.")
 
 
 class AppName(RequestBody):

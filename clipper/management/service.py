@@ -14,14 +14,15 @@ from collections.abc import Collection, Sequence
 from clipper.batching.catalog import FIXED, batch_policy_names
 from clipper.datatypes import (
     ADAPTIVE_BATCH_SIZE,
+    DEFAULT_POLICY,
     InputType,
     OnDefault,
     VersionedModelId,
 )
 from clipper.errors import InvalidRequest
+from clipper.management.policy_settings import check_links, policy_fields
 from clipper.management.probe import check_probe_input
 from clipper.management.schemas import AddApp, AddModel, AppName, ModelLinks, ModelVersion
-from clipper.selection.catalog import policy_names
 from clipper.store.base import ApplicationRecord, Change, ConfigSnapshot, ModelRecord
 
 _FORBIDDEN = (",", ":")
@@ -63,9 +64,9 @@ def application_record(request: AddApp) -> ApplicationRecord:
         input_type=_input_type(request.input_type),
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
-        policy=_one_of("policy", request.policy, policy_names()),
         on_default=OnDefault(_one_of("on_default", request.on_default, tuple(OnDefault))),
         isolate_cache=bool(request.isolate_cache),
+        **policy_fields(request),
     )
 
 
@@ -84,14 +85,16 @@ def delete_app(snapshot: ConfigSnapshot, request: AppName) -> Decision:
 
 
 def add_model_links(snapshot: ConfigSnapshot, request: ModelLinks) -> Decision:
-    """Link one model to an application."""
+    """Link models to an application: one, unless its policy can do with several."""
     app = snapshot.applications.get(request.app_name)
     if app is None:
         raise InvalidRequest(f"No app with name '{request.app_name}' exists.")
     for name in request.model_names:
         _check_linkable(snapshot, app, name)
-    model = _the_only_name(app.name, request.model_names)
     linked = snapshot.links.get(app.name, ())
+    if app.policy != DEFAULT_POLICY:
+        return _link_several(app, linked, request.model_names)
+    model = _the_only_name(app.name, request.model_names)
     if model in linked:
         raise InvalidRequest(f"The model with name '{model}' is already linked to '{app.name}'")
     if linked:
@@ -99,6 +102,28 @@ def add_model_links(snapshot: ConfigSnapshot, request: ModelLinks) -> Decision:
     return Decision(
         Change(links={app.name: (model,)}),
         f"Successfully linked model with name '{model}' to application '{app.name}'",
+    )
+
+
+def _link_several(app: ApplicationRecord, linked: Sequence[str], names: Sequence[str]) -> Decision:
+    if not names:
+        raise _no_name(app.name)
+    for name in names:
+        if name in linked or names.count(name) > 1:
+            raise InvalidRequest(f"The model with name '{name}' is already linked to '{app.name}'")
+    together = (*linked, *names)
+    check_links(app, together)
+    models = "model with name" if len(names) == 1 else "models with names"
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return Decision(
+        Change(links={app.name: together}),
+        f"Successfully linked {models} {quoted} to application '{app.name}'",
+    )
+
+
+def _no_name(app: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Please provide the name of the model that you want to link to the application '{app}'"
     )
 
 
@@ -116,9 +141,7 @@ def _check_linkable(snapshot: ConfigSnapshot, app: ApplicationRecord, name: str)
 
 def _the_only_name(app: str, names: Sequence[str]) -> str:
     if not names:
-        raise InvalidRequest(
-            f"Please provide the name of the model that you want to link to the application '{app}'"
-        )
+        raise _no_name(app)
     if len(names) > 1:
         raise InvalidRequest(
             "Applications must be linked with at most one model. Attempted to add links to "

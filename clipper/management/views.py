@@ -22,7 +22,10 @@ from clipper.store.base import (
 
 JsonObject = dict[str, Any]
 
-_APP_EXTRAS = ("policy", "on_default", "isolate_cache")
+_APP_EXTRAS = (
+    *("policy", "policy_options", "min_confidence", "calibration", "loss", "loss_scale", "costs"),
+    *("on_default", "isolate_cache"),
+)
 _MODEL_EXTRAS = ("batch_size", "batch_policy", "batch_wait_ms", "cache", "probe_input")
 
 _STATES = ("ready", "connected", "suspect", "draining")
@@ -155,8 +158,10 @@ def _rank(state: str) -> int:
 
 
 def _unusual(record: ApplicationRecord | ModelRecord, names: tuple[str, ...]) -> JsonObject:
-    return {
-        field.name: getattr(record, field.name)
+    usual = {
+        field.name: field.default
+        if field.default_factory is dataclasses.MISSING
+        else field.default_factory()
         for field in dataclasses.fields(record)
-        if field.name in names and getattr(record, field.name) != field.default
     }
+    return {name: getattr(record, name) for name in names if getattr(record, name) != usual[name]}

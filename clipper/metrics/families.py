@@ -65,6 +65,45 @@ PREDICTION_THROUGHPUT = _AppFamily(
     "clipper_prediction_throughput", Kind.METER, "Queries answered per second", exposed=False
 )
 
+_APP_MODEL = ("app", "model")
+_ChoiceFamily: Callable[..., Family] = partial(
+    Family, kind=Kind.COUNTER, labels=_APP_MODEL, owner=_APP
+)
+
+POLICY_CHOICES = _ChoiceFamily(
+    "clipper_policy_choices_total",
+    help="Queries that the application's selection policy asked the model",
+)
+POLICY_LATE = _ChoiceFamily(
+    "clipper_policy_late_total",
+    help="Queries whose reply left before the model that was asked had answered",
+)
+POLICY_AGREEMENTS = _ChoiceFamily(
+    "clipper_policy_agreements_total",
+    help="Queries whose reply was what the model said, shadows included",
+)
+POLICY_CONFIDENCE = _AppFamily(
+    "clipper_policy_confidence",
+    Kind.HISTOGRAM,
+    "Confidence in the replies of policies that know it",
+    bounds=tuple(tenth / 10 for tenth in range(1, 11)),
+)
+FEEDBACK = _AppFamily("clipper_feedback_total", Kind.COUNTER, "Labels that were stored")
+FEEDBACK_LOSS = _AppFamily(
+    "clipper_feedback_loss_total", Kind.COUNTER, "Loss of the replies that were labelled, summed"
+)
+MODEL_FEEDBACK = _ChoiceFamily(
+    "clipper_model_feedback_total", help="Labels that the model's output could be compared with"
+)
+MODEL_FEEDBACK_LOSS = _ChoiceFamily(
+    "clipper_model_feedback_loss_total", help="Loss of the model's labelled outputs, summed"
+)
+CHOICES_DROPPED = Family(
+    "clipper_choices_dropped_total",
+    Kind.COUNTER,
+    "Records of choices that could not be kept: feedback cannot name these queries",
+)
+
 QUEUE_WAIT = _ModelFamily(
     "clipper_queue_wait_seconds",
     Kind.HISTOGRAM,

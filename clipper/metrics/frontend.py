@@ -14,6 +14,7 @@ from typing import Protocol
 from clipper.datatypes import DefaultReason
 from clipper.metrics import families
 from clipper.metrics.instruments import Counter, Gauge
+from clipper.metrics.policies import PolicyMetrics
 from clipper.metrics.registry import Family, MetricRegistry
 from clipper.metrics.snapshot import Snapshot
 
@@ -168,6 +169,7 @@ class FrontendMetrics:
         registry = MetricRegistry(clock)
         self._registry = registry
         self._applications: dict[str, ApplicationMetrics] = {}
+        self._policies: dict[str, PolicyMetrics] = {}
         self._models: dict[tuple[str, str], ModelMetrics] = {}
         self._links: set[tuple[str, str]] = set()
         self._responses: dict[int, Counter] = {}
@@ -177,6 +179,7 @@ class FrontendMetrics:
         self.cache_bytes = registry.gauge(families.CACHE_BYTES)
         self.cache_entries = registry.gauge(families.CACHE_ENTRIES)
         self.cache_evictions = registry.counter(families.CACHE_EVICTIONS)
+        self.choices_dropped = registry.counter(families.CHOICES_DROPPED)
         self.loop_lag = registry.histogram(families.LOOP_LAG)
         self.config_revision = registry.gauge(families.CONFIG_REVISION)
         self.store_up = registry.gauge(families.STORE_UP)
@@ -187,6 +190,12 @@ class FrontendMetrics:
         if name not in self._applications:
             self._applications[name] = ApplicationMetrics(self._registry, name)
         return self._applications[name]
+
+    def policy(self, app: str) -> PolicyMetrics:
+        """Return the object of the application's selection policy."""
+        if app not in self._policies:
+            self._policies[app] = PolicyMetrics(self._registry, app)
+        return self._policies[app]
 
     def model(self, name: str, version: str) -> ModelMetrics:
         """Return the model version's object; the same one until it is removed."""
@@ -210,6 +219,7 @@ class FrontendMetrics:
     def remove_application(self, name: str) -> None:
         """Forget a deleted application."""
         self._applications.pop(name, None)
+        self._policies.pop(name, None)
         self._registry.remove(app=name)
 
     def remove_model(self, name: str, version: str) -> None:

@@ -9,30 +9,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 
-from clipper.datatypes import DefaultReason, Output
+from clipper.datatypes import DEFAULT_POLICY, DefaultReason, Output
 from clipper.query.rendering import render_output
+from clipper.selection.calibration import Calibration, Calibrator, fit
 from clipper.selection.catalog import make_policy
-from clipper.selection.policy import SelectionPolicy
+from clipper.selection.losses import LossKind
+from clipper.selection.policy import SelectionPolicy, State
 from clipper.store.base import ApplicationRecord, ConfigSnapshot
 
 
 class Application:
     """One registered application, ready for queries."""
 
-    __slots__ = ("default", "links", "name", "policy", "record", "slo_s", "state")
+    __slots__ = (
+        "calibrated",
+        "default",
+        "links",
+        "loss",
+        "min_confidence",
+        "name",
+        "plain",
+        "policy",
+        "record",
+        "slo_s",
+    )
 
-    def __init__(self, record: ApplicationRecord, links: tuple[str, ...], state: bytes) -> None:
+    def __init__(self, record: ApplicationRecord, links: tuple[str, ...]) -> None:
         self.record = record
         self.name = record.name
         self.slo_s = record.slo_s
         self.links = links
-        self.policy: SelectionPolicy = make_policy(record.policy)
-        self.state = state
+        self.policy: SelectionPolicy = make_policy(record.policy, record.policy_options)
+        self.plain = record.policy == DEFAULT_POLICY
+        """One model and the default output, as ever: nothing of the selection layer is needed."""
+        self.loss = LossKind(record.loss)
+        self.min_confidence = record.min_confidence or 0.0
+        self.calibrated: Calibrator = fit(Calibration.NONE, {})
         self.default: Output = render_output(record.default_output.encode())
 
-    def state_key(self, uid: int) -> str:
-        """Return where a user's state is kept; a registration never finds an earlier one's."""
-        return f"{uid}@{self.record.generation}"
+    def calibrate(self, state: State) -> None:
+        """Take what feedback says of confidences from the application's state."""
+        self.calibrated = fit(Calibration(self.record.calibration), state)
 
     def explain(self, reason: DefaultReason, detail: str) -> str:
         """Return the text of ``default_explanation``."""
@@ -75,21 +92,22 @@ class Applications:
         """Return all names."""
         return self._by_name.keys()
 
+    def with_policy(self) -> list[Application]:
+        """Return those whose selection policy is not the default one."""
+        return [application for application in self._by_name.values() if not application.plain]
+
     def versions_of(self, model_name: str) -> Collection[str]:
         """Return the registered versions of a model."""
         return self._versions.get(model_name, ())
 
-    def apply(self, snapshot: ConfigSnapshot) -> list[Application]:
-        """Bring the table to a snapshot; return the applications that are new or were changed."""
+    def apply(self, snapshot: ConfigSnapshot) -> None:
+        """Bring the table to a snapshot."""
         table: dict[str, Application] = {}
-        changed: list[Application] = []
         for name, record in snapshot.applications.items():
             links = tuple(snapshot.links.get(name, ()))
             known = self._by_name.get(name)
             if known is None or known.record != record:
-                policy = make_policy(record.policy)
-                known = Application(record, links, policy.init(record.default_output))
-                changed.append(known)
+                known = Application(record, links)
             known.links = links
             table[name] = known
         versions: dict[str, set[str]] = {}
@@ -100,7 +118,6 @@ class Applications:
             for linked in application.links:
                 tightest[linked] = min(application.slo_s, tightest.get(linked, math.inf))
         self._by_name, self._versions, self._tightest_slo_s = table, versions, tightest
-        return changed
 
     def tightest_slo_s(self, model_name: str) -> float | None:
         """Return the smallest latency objective among the applications linked to a model."""

@@ -36,7 +36,7 @@ class TaskExecutor:
         """Get ``model``'s output for ``query``; it is told now or later, always."""
         served = self._fleet.get(model)
         if served is None:
-            query.missed(DefaultReason.NO_REPLICA, "")
+            query.missed(model, DefaultReason.NO_REPLICA, "")
             return
         shelf = self._shelf(query.application, served)
         if shelf is not None:
@@ -135,10 +135,10 @@ class TaskExecutor:
         self, query: Query, served: ServedModel, shelf: CacheShelf[PredictTask] | None
     ) -> None:
         if not served.ready:
-            query.missed(DefaultReason.NO_REPLICA, "")
+            query.missed(served.id, DefaultReason.NO_REPLICA, "")
             return
         if len(served.queue) >= self._max_queue_length:
-            query.missed(DefaultReason.SHED, "")
+            query.missed(served.id, DefaultReason.SHED, "")
             return
         task = PredictTask(served.id, query.input, shelf, query)
         query.tasks.append(task)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
 from clipper.clock import Clock
-from clipper.datatypes import DefaultReason, VersionedModelId
-from clipper.errors import InvalidRequest, StoreUnavailable
+from clipper.datatypes import VersionedModelId
+from clipper.errors import InvalidRequest
 from clipper.query.applications import Application, Applications, choose_serving
+from clipper.query.arms import ArmTable
 from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
+from clipper.query.ids import QueryIds
 from clipper.query.query import PredictRequest, Query
-from clipper.selection.policy import Feedback
+from clipper.query.selector import Selector
 from clipper.store.base import ConfigSnapshot
 
 
@@ -23,57 +24,6 @@ class QueryObserver(Protocol):
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         """A query has its answer or default."""
-
-
-class StateStore(Protocol):
-    """Where selection state lives."""
-
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        """Return the state of one user of one application."""
-
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        """Store ``after`` if ``before`` is still what is stored; False when it is not."""
-
-
-_LEARNING_ATTEMPTS = 20
-"""How often one feedback is learned anew because others learned at the same moment."""
-
-_EPOCHS = (1 << 21) - 1
-"""Epochs after which ids repeat, so that they stay below 2^53."""
-
-
-@dataclasses.dataclass(slots=True)
-class QueryIds:
-    """Query ids below 2^53, unique over workers and restarts: epoch · 2^32 + counter."""
-
-    epoch: int
-    spare_epoch: int | None = None
-    """The next epoch, fetched ahead of time, for when the counter is used up."""
-    _counter: int = 0
-
-    @property
-    def issued(self) -> int:
-        """How many ids this epoch gave out: the number of queries so far."""
-        return self._counter
-
-    @property
-    def wants_spare(self) -> bool:
-        """Whether it is time to fetch the next epoch."""
-        return self.spare_epoch is None and self._counter > 1 << 31
-
-    def next(self) -> int:
-        """Return the next id.
-
-        Should the counter be used up while no spare epoch could be fetched, this worker's own
-        oldest ids come again, four thousand million queries later; never those of another worker.
-        """
-        if self._counter >= 1 << 32:
-            if self.spare_epoch is not None:
-                self.epoch, self.spare_epoch = self.spare_epoch, None
-            self._counter = 0
-        counter = self._counter
-        self._counter = counter + 1
-        return ((self.epoch & _EPOCHS) << 32) + counter
 
 
 class QueryProcessor:
@@ -87,20 +37,23 @@ class QueryProcessor:
         executor: TaskExecutor,
         observer: QueryObserver,
         ids: QueryIds,
-        states: StateStore,
+        selector: Selector,
+        deadlines: DeadlineLines,
     ) -> None:
         self.applications = applications
         self.ids = ids
-        self._states = states
+        self._selector = selector
         self._clock = clock
         self._fleet = fleet
         self._executor = executor
         self._observer = observer
-        self._deadlines = DeadlineLines(clock)
+        self._deadlines = deadlines
         self._finish_query = self._finish
         """The bound method, made once and not for every query."""
         self._candidates: dict[str, tuple[VersionedModelId, ...]] = {}
         """What `candidates` found for each application, until routes or links change."""
+        self._arms: dict[str, ArmTable] = {}
+        """The same for `arms`."""
         self._current: dict[str, str] = {}
         self._served: dict[str, str] = {}
         self._routes: dict[str, VersionedModelId] = {}
@@ -141,6 +94,7 @@ class QueryProcessor:
                 self._served[name] = version
         self._routes = routes
         self._candidates.clear()
+        self._arms.clear()
 
     def candidates(
         self, application: Application, version: str | None
@@ -167,16 +121,38 @@ class QueryProcessor:
             )
         return (VersionedModelId(links[0], version),)
 
+    def arms(self, application: Application) -> ArmTable:
+        """Return the serving versions of an application's linked models as a policy knows them."""
+        table = self._arms.get(application.name)
+        if table is None:
+            table = self._table(self.candidates(application, None))
+            self._arms[application.name] = table
+        return table
+
+    def _table(self, models: Sequence[VersionedModelId]) -> ArmTable:
+        records = [(model, self._fleet.record(model)) for model in models]
+        return ArmTable(
+            (model, record.generation) for model, record in records if record is not None
+        )
+
     def submit(
         self,
         application: Application,
         candidates: Sequence[VersionedModelId],
         inputs: Sequence[bytes],
         arrival_s: float,
+        uid: str = "",
     ) -> PredictRequest:
-        """Start one query for each input; they may be finished on return."""
+        """Start one query for each input; they may be finished on return.
+
+        ``uid`` names the user whose selection state counts; empty: the application's own.
+        """
+        if not application.plain:
+            known = self._candidates.get(application.name)
+            table = self.arms(application) if candidates is known else self._table(candidates)
+            return self._selector.submit(application, table, inputs, arrival_s, uid)
         request = PredictRequest(application, len(inputs))
-        models = application.policy.select(application.state, candidates)
+        models = candidates[:1]
         outcomes = len(models)
         for input_bytes in inputs:
             query = Query(
@@ -191,46 +167,10 @@ class QueryProcessor:
                 self._deadlines.add(query, application.slo_s)
         return request
 
-    async def feedback(
-        self, application: Application, uid: int, input_bytes: bytes, feedback: Feedback
-    ) -> bool:
-        """Learn from feedback; False when there is no state for the user (spec §2.7).
-
-        Raises:
-            StoreUnavailable: the state can be neither read nor written now.
-        """
-        user = application.state_key(uid)
-        outputs = None
-        for _ in range(_LEARNING_ATTEMPTS):
-            state = await self._states.read_state(application.name, user)
-            if state is None:
-                return False
-            if outputs is None:
-                candidates = self.candidates(application, None)
-                outputs = self._executor.cached(application, candidates, input_bytes)
-            learned = application.policy.observe(state, feedback, outputs)
-            if learned == state:
-                return True
-            if await self._states.replace_state(application.name, user, state, learned):
-                return True
-        raise StoreUnavailable(
-            f"The state of user {uid} of application '{application.name}' is being changed by "
-            "others all the time. Nothing was learned; send the feedback again."
-        )
-
     def _finish(self, query: Query) -> None:
         query.done = True
-        application = query.application
-        try:
-            output = application.policy.combine(application.state, query.outputs).output
-        except Exception as error:
-            # It concerns this request alone: the task may have more queries to tell.
-            query.request.error = error
-            output = None
-        if output is not None:
+        for output in query.outputs.values():
             query.output, query.reason = output, None
-        elif query.reason is None:
-            query.reason = DefaultReason.LOW_CONFIDENCE
         if query.tasks:
             self._executor.release(query)
             # The deadline lines may hold on to the query for some time.

@@ -35,6 +35,9 @@ class Query:
     ``done`` is set once; after that ``output`` is the answer, or ``reason`` says why there is none.
     """
 
+    extra = b""
+    """Further members of the response's object, each with its comma in front."""
+
     __slots__ = (
         "_finish",
         "_missing",
@@ -91,7 +94,7 @@ class Query:
         if self._missing == 0:
             self._finish(self)
 
-    def missed(self, reason: DefaultReason, detail: str) -> None:
+    def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         """A model will give no output in time."""
         if self.done:
             return
@@ -108,7 +111,7 @@ class Query:
 
     def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
         """The task will give no output in time."""
-        self.missed(reason, detail)
+        self.missed(task.model, reason, detail)
 
     def expire(self) -> None:
         """The deadline has come: answer with what there is."""

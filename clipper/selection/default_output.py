@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Sequence
 
-from clipper.datatypes import DEFAULT_POLICY, Output, VersionedModelId
-from clipper.selection.policy import Combined, Feedback, SelectionPolicy
+from clipper.datatypes import DEFAULT_POLICY
+from clipper.selection.policy import Arm, Asker, Choice, State
+from clipper.selection.single import SingleModelPolicy, ask_only
 
 
-class DefaultOutputPolicy(SelectionPolicy):
-    """Asks the first candidate; answers the default when it has no output. Learns nothing."""
+class DefaultOutputPolicy(SingleModelPolicy):
+    """Asks the model that was linked first."""
 
     name = DEFAULT_POLICY
+    learns = False
 
-    def init(self, default_output: str) -> bytes:
-        """Return the default output as JSON, as the original stored it."""
-        return json.dumps({"y_hat": default_output}).encode()
-
-    def select(
-        self, state: bytes, candidates: Sequence[VersionedModelId]
-    ) -> Sequence[VersionedModelId]:
-        """Return the first candidate."""
-        return candidates[:1]
-
-    def combine(self, state: bytes, outputs: Mapping[VersionedModelId, Output]) -> Combined:
-        """Return the output that arrived first, if any."""
-        for output in outputs.values():
-            return Combined(output)
-        return Combined(None)
-
-    def observe(
-        self, state: bytes, feedback: Feedback, outputs: Mapping[VersionedModelId, Output]
-    ) -> bytes:
-        """Return the state unchanged."""
-        return state
+    def choose(self, state: State, arms: Sequence[Arm], who: Asker, rng: random.Random) -> Choice:
+        """Ask the first arm."""
+        return ask_only(arms, arms[0])

@@ -129,10 +129,10 @@ class SelectionPolicy(abc.ABC):
     floor: Floor | None = None
     """Holds for every state of the application. Options may decide it."""
 
-    def __init__(self, options: msgspec.Struct) -> None:
+    def __init__(self, options: msgspec.Struct) -> None:  # noqa: B027 - most have none
         """Take options of the type `Options`, already checked."""
 
-    def check_arms(self, names: Sequence[str]) -> None:
+    def check_arms(self, names: Sequence[str]) -> None:  # noqa: B027 - most accept all
         """Check linked model names against the options.
 
         Called when a model is linked or unlinked, with all names that will be linked then. More
@@ -196,8 +196,8 @@ class SelectionPolicy(abc.ABC):
             choice: as it was made; or, for feedback on an input that nobody predicted, one made
                 for this purpose.
             losses: in [0, 1], of the arms whose outputs for the input are known.
-            answer_loss: of the combined answer; None when it was the default.
+            answer_loss: of the combined answer; None when nothing arrived in time.
             votes: of the arms in ``losses``, late ones too.
-            answer: the combined answer, read as a vote; None when it was the default.
+            answer: the combined answer, read as a vote; None when nothing arrived in time.
         """
         return ()

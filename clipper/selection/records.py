@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from clipper.selection.policy import Arm
+from clipper.selection.policy import Arm, Choice
 
 
 class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -30,9 +30,16 @@ class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
     late: tuple[str, ...]
     """Keys of arms that were asked and had not answered when the reply left."""
     answer: bytes | None
-    """Text of the combined output; None when the reply was the default."""
+    """Text of the combined output, returned or not sure enough; None when nothing arrived."""
     confidence: float | None
     """Raw confidence of the combination."""
+    silent: tuple[Arm, ...] = ()
+    """Asked as shadows."""
+
+    @property
+    def choice(self) -> Choice:
+        """The choice itself."""
+        return Choice(self.asked, self.silent, self.arms, self.propensities)
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -46,7 +53,7 @@ class FeedbackRecord(msgspec.Struct, frozen=True, array_like=True):
     losses: dict[str, float]
     """Arm key → loss in [0, 1], of the arms whose outputs for the input are known."""
     answer_loss: float | None
-    """Of the combined answer; None when it was the default."""
+    """Of the combined answer; None when nothing arrived in time."""
 
 
 _encoder = msgspec.msgpack.Encoder()

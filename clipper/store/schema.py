@@ -18,7 +18,23 @@ key (after the prefix)                    type    content
 ``worker:<id>``                           string  `WorkerLease`, expires
 ``replica_numbers:<model>:<version>``     hash    ``i:<instance>`` → number; ``next`` → counter
 ``state:<app>``                           hash    uid → selection state, opaque bytes
+``selection_generations:<app>``           set     generations of which there are keys as below
+``selection:<generation>:state:<app>``    hash    the application's numbers; field "" → version
+``selection:<generation>:user:<app>:``    hash    the same of one user, whose id ends the key;
+                                                  expires
+``selection:<generation>:users:<app>``    zset    ids of users with a state, by their last feedback
+``selection:<generation>:log:<app>``      stream  feedback, field ``e``; about the newest so many
+``selection:<generation>:seen:<app>``     set     digests of idempotency keys, expires
+``selection:<generation>:seen_before:…``  set     that set as it was a window ago, expires
+``selection:<generation>:again:<app>``    string  written when nothing else is, expires at once
+``selection:<generation>:gone:<app>``     string  says that this registration is deleted, for a day
+``choice_slices:<app>``                   list    names of the slices of choices, newest first
+``choices:<slice>:<app>``                 hash    query id → record of its choice; expires
 ========================================  ======  =================================================
+
+A generation belongs to one application, so an application's name and a user's id may contain
+anything. All keys of a registration but its own state and log expire, and those are deleted with
+it.
 """
 
 from __future__ import annotations
@@ -34,6 +50,7 @@ from clipper.errors import StoreUnavailable
 from clipper.store.base import ApplicationRecord, ConfigSnapshot, ModelRecord, WorkerLease
 
 WRITTEN_TTL_MS = 60_000
+GONE_TTL_MS = 86_400_000
 
 _Record = TypeVar("_Record")
 
@@ -119,6 +136,27 @@ class Keys:
     def state(self, app: str) -> str:
         """Hash of an application's selection state."""
         return f"{self.prefix}state:{app}"
+
+    def selection_generations(self, app: str) -> str:
+        """Set of an application's generations that have selection data."""
+        return f"{self.prefix}selection_generations:{app}"
+
+    def selection(self, part: str, app: str, generation: int) -> str:
+        """Selection data of one registration: ``state``, ``users``, ``log`` and so on."""
+        return f"{self.prefix}selection:{generation}:{part}:{app}"
+
+    def user_state_prefix(self, app: str, generation: int) -> str:
+        """What keys of users' selection states begin with, before the user's id."""
+        return self.selection("user", app, generation) + ":"
+
+    def choice_slices(self, app: str) -> str:
+        """List of the slices that hold an application's choices."""
+        return f"{self.prefix}choice_slices:{app}"
+
+    @property
+    def choices_prefix(self) -> str:
+        """What keys of slices of choices begin with."""
+        return self.prefix + "choices:"
 
 
 def encode(value: object) -> bytes:

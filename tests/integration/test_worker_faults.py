@@ -10,6 +10,7 @@ import asyncio
 from clipper.frontend.worker import run_worker
 from clipper.logs import setup_logging
 from clipper.settings import HttpSettings, QueryFrontendSettings, WorkerSettings
+from tests.fakes.fake_selection_store import FakeSelectionStore
 from tests.fakes.fake_store import FakeStore
 
 class Store(FakeStore):
@@ -22,7 +23,7 @@ class Store(FakeStore):
 
 setup_logging("test")
 settings = QueryFrontendSettings(http=HttpSettings(port=0), worker=WorkerSettings(rpc_port=0))
-asyncio.run(run_worker(settings, Store(), None, None))
+asyncio.run(run_worker(settings, Store(), FakeSelectionStore(), None, None))
 """
 
 

@@ -11,6 +11,7 @@ from clipper.datatypes import InputType
 from clipper.frontend.app import create_app
 from clipper.frontend.predict import PredictApp
 from clipper.frontend.predictions import Predictions
+from clipper.frontend.updates import Updates
 from clipper.metrics import FrontendMetrics, Snapshot
 from clipper.settings import HttpSettings
 from tests.unit.query.support import Bench
@@ -73,7 +74,7 @@ class Frontend(Bench):
         )
         self.http = PredictApp(
             self.predictions,
-            self.processor,
+            Updates(self.feedback),
             self.clock,
             settings,
             create_app(self._snapshot, lambda: self.is_ready),

@@ -11,6 +11,7 @@ from clipper.datatypes import VersionedModelId
 from clipper.frontend.applications import ConfigFollower
 from clipper.settings import WorkerSettings
 from clipper.store.base import Change
+from clipper.store.selection import StateKey, StoredState
 from tests.fakes.fake_store import FakeStore
 from tests.unit.query.support import Bench
 
@@ -47,6 +48,7 @@ class Worker(Bench):
             self.registry,
             settings,
             self.watched,
+            self.states,
         )
         self.on_change = self.follower.readiness_changed
         self.running = asyncio.create_task(self.follower.run())
@@ -131,29 +133,27 @@ async def test_without_the_store_the_worker_serves_on_and_catches_up(worker: Wor
 
 
 async def test_selection_state_that_could_not_be_loaded_is_loaded_later(worker: Worker) -> None:
-    worker.shared.fail_states = True
-    change = Change({"app": worker.app_record(generation=0)})
+    worker.selection_store.up = False
+    change = Change({"app": worker.app_record(generation=0, policy="exp3")})
     await worker.shared.update(lambda snapshot: change)
     await eventually(lambda: worker.applications.get("app") is not None)
     await eventually(lambda: worker.watched.store_states[-1:] == [False])
-    assert worker.shared.states == {}
-
-    worker.shared.fail_states = False
-    worker.shared.announce()
-    await eventually(lambda: bool(worker.shared.states))
-
-    [(app, user)] = worker.shared.states
-    assert (app, user) == ("app", f"0@{worker.shared.snapshot.applications['app'].generation}")
-
-
-async def test_state_in_the_store_is_taken_and_not_overwritten(worker: Worker) -> None:
-    worker.shared.states["app", "0@1"] = b"learned"
-    await register(worker, "1")
-
     application = worker.applications.get("app")
     assert application is not None
-    assert application.state == b"learned"
-    assert worker.shared.state_writes == 0
+    key = StateKey("app", application.record.generation)
+    worker.selection_store.states[key] = StoredState(3, {"led/n": 3.0})
+    assert worker.states.of_application(application) == {}
+
+    worker.selection_store.up = True
+    worker.shared.announce()
+    await eventually(lambda: worker.states.of_application(application) == {"led/n": 3.0})
+
+
+async def test_an_application_without_a_policy_needs_no_selection_state(worker: Worker) -> None:
+    worker.selection_store.up = False
+    await register(worker, "1")
+
+    assert worker.selection_store.calls == 0
 
 
 async def test_an_unknown_policy_spoils_only_its_own_application(worker: Worker) -> None:

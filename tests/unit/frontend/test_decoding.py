@@ -22,16 +22,14 @@ FORMATS = {DOUBLES: "d", FLOATS: "f", INTEGERS: "i"}
 FLOAT32_MAX = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 
 Decoded = tuple[list[bytes], str | None]
+fast = decoding.decode_predict
 
 
-def fast(input_type: InputType, body: bytes) -> Decoded | None:
-    return decoding.decode_predict(input_type, body)
-
-
-def slow(input_type: InputType, body: bytes) -> Decoded:
+def slow(input_type: InputType, body: bytes) -> decoding.PredictBody:
     value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
     version = decoding.slow_version(value)
-    return decoding.slow_inputs(value, input_type), version
+    inputs = decoding.slow_inputs(value, input_type)
+    return decoding.PredictBody(inputs, version, decoding.slow_uid(value))
 
 
 def decode(input_type: InputType, body: bytes | str | dict[str, Any]) -> Decoded:
@@ -40,7 +38,8 @@ def decode(input_type: InputType, body: bytes | str | dict[str, Any]) -> Decoded
         body = json.dumps(body)
     if isinstance(body, str):
         body = body.encode()
-    return fast(input_type, body) or slow(input_type, body)
+    decoded = fast(input_type, body) or slow(input_type, body)
+    return decoded.inputs, decoded.version
 
 
 def fault(read: Callable[[], object]) -> str:
@@ -306,3 +305,21 @@ def test_whatever_comes_there_are_inputs_or_a_fault(
             decoding.decode_update(text, input_type)
         except JsonFault as caught:
             caught.msg.encode()
+
+
+@pytest.mark.parametrize(
+    ("uid", "expected"),
+    [("7", "7"), ('"ann"', "ann"), ("0", ""), ('"0"', "0"), ("-5", "-5")],
+)
+def test_a_user_is_an_integer_or_a_string(uid: str, expected: str) -> None:
+    body = b'{"input": [1.5], "uid": %b}' % uid.encode()
+    decoded = fast(DOUBLES, body)
+    assert decoded is not None
+    assert decoded.uid == slow(DOUBLES, body).uid == expected
+
+
+@pytest.mark.parametrize("uid", ["1.5", "true", "null", "[]", '""', '"%s"' % ("x" * 257), "1e999"])
+def test_any_other_user_is_refused_by_the_fields_name(uid: str) -> None:
+    body = b'{"input": [1.5], "uid": %b}' % uid.encode()
+    assert fast(DOUBLES, body) is None
+    assert "uid" in fault(lambda: slow(DOUBLES, body)) or "1e999" in body.decode()

@@ -8,7 +8,7 @@ import pytest
 
 from clipper.frontend import predict_protocol
 from clipper.frontend.responses import predict_response
-from tests.unit.query.support import Container
+from tests.unit.query.support import Container, break_policy
 
 from .connections import (
     KEEP_ALIVE_S,
@@ -115,21 +115,14 @@ async def test_requests_that_are_wrong(request_bytes: bytes, status: int, text: 
 
 async def test_a_policy_that_raises_is_a_500_and_the_connection_goes_on() -> None:
     connection, container = open_connection()
-    application = connection.frontend.applications.get("app")
-    assert application is not None
-
-    class Broken:
-        select = application.policy.select
-
-        def combine(self, state: bytes, outputs: object) -> None:
-            raise ArithmeticError("broken")
-
-    application.policy, sane = Broken(), application.policy  # type: ignore[assignment]
+    frontend = connection.frontend
+    frontend.configure([frontend.app_record(policy="static")])
+    restore = break_policy(frontend)
     connection.send(post("x"))
     settle(connection)
     container.answer()
     assert connection.take() == [(500, b"An unexpected error occurred!")]
-    application.policy = sane
+    restore()
 
     connection.send(post("x"))
     assert connection.take() == [answered(1, "x")]

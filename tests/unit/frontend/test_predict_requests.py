@@ -8,6 +8,7 @@ import pytest
 
 from clipper.datatypes import InputType
 from clipper.settings import HttpSettings
+from tests.unit.query.support import break_policy
 
 from .support import Frontend, Message
 
@@ -52,6 +53,7 @@ async def test_a_version_with_several_links_or_an_unknown_policy() -> None:
         [frontend.app_record(policy="Exp9")],
         [frontend.model_record(), frontend.model_record(name="n")],
         {"app": ("m", "n")},
+        {"m": "1", "n": "1"},
     )
 
     several = await frontend.predict({"input": "x", "version": "1"})
@@ -146,16 +148,12 @@ async def test_a_policy_that_raises_is_a_500_in_plain_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     frontend = Frontend()
-    frontend.typed(InputType.STRINGS)
-    application = frontend.applications.get("app")
-    assert application is not None
-
-    class Broken(type(application.policy)):  # type: ignore[misc]
-        def combine(self, state: bytes, outputs: object) -> None:
-            raise ArithmeticError("broken")
-
-    application.policy = Broken()
-    reply = await frontend.predict({"input": "x"})
+    container = frontend.serve({"policy": "static"})
+    break_policy(frontend)
+    task, reply = frontend.start("/app/predict", b'{"input":"x"}')
+    await frontend.settle()
+    container.answer()
+    await task
 
     assert reply.status == 500
     assert reply.text == "An unexpected error occurred!"
@@ -165,7 +163,6 @@ async def test_a_policy_that_raises_is_a_500_in_plain_text(
 async def test_feedback_texts() -> None:
     frontend = Frontend()
     frontend.typed(InputType.DOUBLES)
-    frontend.store.states["app", "0@1"] = b"state"
 
     async def feed(body: object) -> tuple[int, str]:
         reply = await frontend.call("/app/update", json.dumps(body).encode())
@@ -177,8 +174,6 @@ async def test_feedback_texts() -> None:
     status, text = await feed({**good, "label": "x"})
     assert status == 400
     assert text.startswith("Error parsing JSON: Type mismatch! JSON key label ")
-    frontend.store.up = False
-    assert (await feed(good))[0] == 503
 
 
 async def test_other_scopes_go_to_the_rest_of_the_application() -> None:

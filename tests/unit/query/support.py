@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.task import PredictTask
@@ -13,17 +14,29 @@ from clipper.datatypes import DefaultReason, InputType, VersionedModelId
 from clipper.frontend.decoding import pack_input
 from clipper.frontend.registry import WorkerRegistry
 from clipper.jsonfaults import parse_json
-from clipper.query.applications import Applications
+from clipper.query.applications import Application, Applications
+from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
+from clipper.query.feedback import FeedbackService
 from clipper.query.fleet import Fleet
-from clipper.query.processor import QueryIds, QueryProcessor
+from clipper.query.ids import QueryIds
+from clipper.query.processor import QueryProcessor
 from clipper.query.query import PredictRequest, Query
+from clipper.query.selected import SelectedQuery
+from clipper.query.selection_states import SelectionStates
+from clipper.query.selector import Selector
 from clipper.replicas.replica import Replica
 from clipper.rpc import codec
 from clipper.rpc.pb import model_container_pb2 as pb
+from clipper.selection.policy import Arm, Combined
+from clipper.selection.records import ChoiceRecord, decode_choice
 from clipper.store.base import ApplicationRecord, ConfigSnapshot, ModelRecord
+from clipper.store.selection import FeedbackWrite
+from tests.fakes.fake_selection_store import FakeSelectionStore
 from tests.fakes.fake_store import FakeStore
 from tests.fakes.virtual_clock import VirtualClock
+
+UNIX_TIME_S = 1_700_000_000.0
 
 
 class ModelObserver:
@@ -65,8 +78,48 @@ class Observer:
     def model_removed(self, model: VersionedModelId) -> None:
         self.counts["removed"] += 1
 
+    def query_selected(self, query: SelectedQuery, combined: Combined) -> None:
+        self.counts["selected"] += 1
+        self.counts["late"] += len(query.late)
+
+    def shadow_answered(self, query: SelectedQuery, arm: Arm, agrees: bool) -> None:
+        self.counts["shadow agrees" if agrees else "shadow differs"] += 1
+
+    def feedback_learned(
+        self, application: Application, losses: Mapping[Arm, float], answer_loss: float | None
+    ) -> None:
+        self.counts["feedback"] += 1
+
     def query_finished(self, query: Query, latency_s: float) -> None:
         self.finished.append((query.query_id, query.reason, latency_s))
+
+
+class Choices:
+    """Keeps the records of choices, as this worker and others would find them."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, int], bytes] = {}
+
+    def add(self, app: str, query_id: int, record: bytes) -> None:
+        self.records[app, query_id] = record
+
+    async def find(self, app: str, query_id: int) -> bytes | None:
+        return self.records.get((app, query_id))
+
+    def of(self, query: Query, app: str = "app") -> ChoiceRecord:
+        """Return the record of one query."""
+        return decode_choice(self.records[app, query.query_id])
+
+
+class Sink:
+    """Stores feedback at once."""
+
+    def __init__(self, store: FakeSelectionStore) -> None:
+        self._store = store
+
+    async def write(self, app: str, generation: int, write: FeedbackWrite) -> bool:
+        [new] = await self._store.write_feedback(app, generation, [write])
+        return new
 
 
 class Container:
@@ -150,14 +203,46 @@ class Bench:
         )
         self.executor = TaskExecutor(self.clock, self.cache, self.fleet, max_queue_length)
         self.fleet.connect_sink(self.executor)
+        self.selection_store = FakeSelectionStore()
+        self.choices = Choices()
+        self.states = SelectionStates(
+            self.clock, self.selection_store, self.applications.with_policy
+        )
+        ids = QueryIds(7)
+        rng = random.Random(5)
+        deadlines = DeadlineLines(self.clock)
         self.processor = QueryProcessor(
             self.clock,
             self.applications,
             self.fleet,
             self.executor,
             self.observer,
-            QueryIds(7),
-            self.store,
+            ids,
+            Selector(
+                self.clock,
+                self.executor,
+                deadlines,
+                self.states,
+                self.choices,
+                self.observer,
+                ids,
+                rng,
+                lambda: UNIX_TIME_S,
+            ),
+            deadlines,
+        )
+        self.feedback = FeedbackService(
+            self.clock,
+            self.executor,
+            deadlines,
+            self.states,
+            self.processor.arms,
+            self.choices,
+            Sink(self.selection_store),
+            self.observer,
+            rng,
+            lambda: UNIX_TIME_S,
+            lambda: f"id {ids.next()}",
         )
         self.registry = WorkerRegistry("qf-0", "here:7000", self.fleet, self.store)
         self.config = ConfigSnapshot()
@@ -261,12 +346,14 @@ class Bench:
         )
         return Container(self, replica, sent, granted, hold)
 
-    def ask(self, *inputs: bytes, app: str = "app", version: str | None = None) -> PredictRequest:
+    def ask(
+        self, *inputs: bytes, app: str = "app", version: str | None = None, uid: str = ""
+    ) -> PredictRequest:
         """Submit one request and let everything happen that is due now."""
         application = self.applications.get(app)
         assert application is not None
         candidates = self.processor.candidates(application, version)
-        request = self.processor.submit(application, candidates, inputs, self.clock.now())
+        request = self.processor.submit(application, candidates, inputs, self.clock.now(), uid)
         self.clock.settle()
         return request
 
@@ -296,3 +383,23 @@ def default(request: PredictRequest) -> DefaultReason:
     assert query.output is None
     assert query.reason is not None
     return query.reason
+
+
+def break_policy(bench: Bench) -> Callable[[], None]:
+    """Let the policy of application ``app`` raise on combining; return how to mend it."""
+    application = bench.applications.get("app")
+    assert application is not None
+    sane = application.policy
+
+    class Broken(type(sane)):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.__dict__ |= sane.__dict__
+
+        def combine(self, *anything: object) -> Combined:
+            raise ArithmeticError("broken")
+
+    def restore() -> None:
+        application.policy = sane
+
+    application.policy = Broken()
+    return restore

@@ -1,0 +1,237 @@
+"""Queries of applications whose selection policy chooses, combines and learns.
+
+The processor hands such queries on to here. What the policy decides is pure; this file asks the
+models, keeps the deadline, and records what was chosen off the reply path.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from clipper.clock import Clock
+from clipper.datatypes import DefaultReason
+from clipper.errors import InvalidRequest
+from clipper.query.applications import Application
+from clipper.query.arms import ArmTable
+from clipper.query.deadlines import DeadlineLines
+from clipper.query.executor import TaskExecutor
+from clipper.query.ids import QueryIds
+from clipper.query.query import PredictRequest, Query
+from clipper.query.selected import AsideQuery, SelectedQuery
+from clipper.query.selection_states import SelectionStates
+from clipper.selection.policy import Arm, Asker, Combined, State
+from clipper.selection.records import ChoiceRecord, encode_record
+
+LARGEST_KEPT_INPUT_BYTES = 16 << 10
+"""Larger inputs are not kept with the record of the choice: feedback has to bring them again."""
+
+
+class ChoiceSink(Protocol):
+    """Where choices are written."""
+
+    def add(self, app: str, query_id: int, record: bytes) -> None:
+        """Keep a record; returns at once. A second one for the same query replaces the first."""
+
+
+class SelectionObserver(Protocol):
+    """Where the outcomes of queries are counted."""
+
+    def query_finished(self, query: Query, latency_s: float) -> None:
+        """A query has its answer or default."""
+
+    def query_selected(self, query: SelectedQuery, combined: Combined) -> None:
+        """A policy's query is finished: whom it asked, who was late, what came of it."""
+
+    def shadow_answered(self, query: SelectedQuery, arm: Arm, agrees: bool) -> None:
+        """A shadow's output is there."""
+
+
+class Selector:
+    """Runs the queries of applications that are not plain. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        executor: TaskExecutor,
+        deadlines: DeadlineLines,
+        states: SelectionStates,
+        choices: ChoiceSink,
+        observer: SelectionObserver,
+        ids: QueryIds,
+        rng: random.Random,
+        unix_time: Callable[[], float],
+    ) -> None:
+        self._unix_time = unix_time
+        self._clock = clock
+        self._executor = executor
+        self._deadlines = deadlines
+        self._states = states
+        self._choices = choices
+        self._observer = observer
+        self._ids = ids
+        self._rng = rng
+
+    def submit(
+        self,
+        application: Application,
+        table: ArmTable,
+        inputs: Sequence[bytes],
+        arrival_s: float,
+        uid: str,
+    ) -> PredictRequest:
+        """Start one query for each input; they may be finished on return.
+
+        A user whose state is not here yet waits for it, a part of the objective at most.
+        """
+        request = PredictRequest(application, len(inputs))
+        state = self._states.get(application, uid) if application.policy.learns else {}
+        queries = [
+            SelectedQuery(self._ids.next(), request, data, arrival_s, uid, table, self)
+            for data in inputs
+        ]
+        request.queries += queries  # all of them, before the first can be finished
+        for query in queries:
+            if not table.arms:
+                query.unserved()
+            elif state is not None:
+                self._begin(query, state)
+            if not query.done:
+                self._deadlines.add(query, application.slo_s)
+        if state is None and table.arms:
+            self._states.load(application, uid, lambda state: self._begin_all(queries, state))
+        return request
+
+    def heard(self, query: SelectedQuery) -> None:
+        """See `selected.Listener`."""
+        try:
+            further = query.application.policy.advance(
+                query.state, query.choice, query.votes, query.missing
+            )
+        except Exception as error:
+            query.request.error = error
+            further = None
+        if further is None:
+            self.finish(query)
+            return
+        if further:
+            query.asked += further
+            self._ask(query, further)
+        if not query.done and query.heard_all:
+            self.finish(query)
+
+    def finish(self, query: Query) -> None:
+        """See `selected.Listener`."""
+        assert isinstance(query, SelectedQuery)
+        query.done = True
+        combined = self._combine(query)
+        input_bytes = query.input
+        self._release(query)
+        self._observer.query_finished(query, self._clock.now() - query.arrival_s)
+        query.request.finished()
+        self._observer.query_selected(query, combined)
+        if query.asked:
+            self._record(query, combined, input_bytes)
+            self._ask_shadows(query, combined, input_bytes)
+
+    def _begin_all(self, queries: Sequence[SelectedQuery], state: State) -> None:
+        for query in queries:
+            if not query.done:
+                self._begin(query, state)
+
+    def _begin(self, query: SelectedQuery, state: State) -> None:
+        query.state = state
+        policy = query.application.policy
+        asker = Asker(query.uid, query.input)
+        try:
+            query.choice = policy.choose(state, query.arms.arms, asker, self._rng)
+        except InvalidRequest:
+            raise  # the caller's fault, or the operator's: the text says so
+        except Exception as error:
+            query.request.error = error
+            self.finish(query)
+            return
+        query.asked += query.choice.ask
+        self._ask(query, query.choice.ask)
+        if not query.done and query.heard_all:
+            self.finish(query)
+
+    def _ask(self, query: SelectedQuery, arms: Sequence[Arm]) -> None:
+        for arm in arms:
+            if query.done:
+                return
+            self._executor.submit(query, query.arms.model_of[arm])
+
+    def _combine(self, query: SelectedQuery) -> Combined:
+        application = query.application
+        heard = {*query.votes, *query.missing}
+        query.late = tuple(arm for arm in query.asked if arm not in heard)
+        combined = Combined(None)
+        if query.request.error is None and query.asked:
+            try:
+                combined = application.policy.combine(
+                    query.state, query.choice, query.votes, self._rng
+                )
+            except Exception as error:
+                # It concerns this request alone: the task may have more queries to tell.
+                query.request.error = error
+        confidence = combined.confidence
+        if confidence is not None:
+            confidence = application.calibrated(confidence)
+        query.output = combined.output
+        if query.output is not None:
+            query.reason = None
+            if confidence is not None and confidence < application.min_confidence:
+                query.output, query.reason = None, DefaultReason.LOW_CONFIDENCE
+                query.detail = f"{confidence:.3f} of {application.min_confidence}"
+        elif query.reason is None:
+            query.reason = DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
+        query.describe(confidence, list(query.votes) if application.policy.combines else None)
+        return combined
+
+    def _release(self, query: Query) -> None:
+        if query.tasks:
+            self._executor.release(query)
+            query.tasks.clear()
+        # The deadline lines may hold on to the query for some time.
+        query.input = b""
+
+    def _record(self, query: SelectedQuery, combined: Combined, input_bytes: bytes) -> None:
+        answer = combined.output
+        record = ChoiceRecord(
+            query_id=query.query_id,
+            uid=query.uid,
+            time_s=self._unix_time(),
+            input=input_bytes if len(input_bytes) <= LARGEST_KEPT_INPUT_BYTES else b"",
+            arms=query.choice.arms,
+            propensities=query.choice.propensities,
+            asked=tuple(query.asked),
+            outputs=query.outputs_by_key(),
+            late=tuple(arm.key for arm in query.late),
+            answer=None if answer is None else answer.text,
+            confidence=combined.confidence,
+            silent=query.choice.silent,
+        )
+        self._choices.add(query.application.name, query.query_id, encode_record(record))
+
+    def _ask_shadows(self, query: SelectedQuery, combined: Combined, input_bytes: bytes) -> None:
+        """Ask those whose answers nobody gets, once the reply has left."""
+        now_s = self._clock.now()
+        slo_s = query.application.slo_s
+
+        def ended(aside: Query) -> None:
+            assert isinstance(aside, AsideQuery)
+            aside.done = True
+            self._release(aside)
+            for output in aside.outputs.values():
+                query.silent[aside.arm] = output
+                agrees = combined.output is not None and combined.output == output
+                self._observer.shadow_answered(query, aside.arm, agrees)
+                self._record(query, combined, input_bytes)
+
+        for arm in query.choice.silent:
+            aside = AsideQuery(query.application, arm, input_bytes, now_s, now_s + slo_s, ended)
+            self._executor.submit(aside, query.arms.model_of[arm])
+            if not aside.done:
+                self._deadlines.add(aside, slo_s)

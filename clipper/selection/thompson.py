@@ -1,0 +1,84 @@
+"""Thompson sampling (Thompson 1933): each model as often as it is likely to be the best.
+
+Instead of drawing a success rate for every model and asking the winner, the probability of winning
+is computed and the model is drawn with it. The queries go to the same models, and the propensity of
+each choice is known exactly, as evaluation of other policies on the logged feedback requires.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from clipper.selection.policy import NOBODY, Addition, Arm, Asker, Choice, State
+from clipper.selection.single import SingleModelPolicy, ask_at_random
+from clipper.selection.tallies import count_losses, read_tallies, seed_tallies
+from clipper.selection.votes import Vote
+
+_SPREADS = np.linspace(-6.0, 6.0, 97)
+"""Where densities are evaluated, in standard deviations from each mean."""
+
+
+class ThompsonPolicy(SingleModelPolicy):
+    """Asks each model with the probability that it is the best one, as far as is known."""
+
+    name = "thompson"
+
+    def choose(self, state: State, arms: Sequence[Arm], who: Asker, rng: random.Random) -> Choice:
+        """Draw an arm by its probability of having the highest success rate."""
+        tallies = read_tallies(state, arms)
+        posteriors = tuple(
+            (1.0 + max(0.0, tally.count - tally.loss), 1.0 + tally.loss) for tally in tallies
+        )
+        return ask_at_random(arms, win_probabilities(posteriors), rng)
+
+    def seed(self, state: State) -> State:
+        """Start from a few observations of each model."""
+        return seed_tallies(state)
+
+    def observe(
+        self,
+        state: State,
+        choice: Choice,
+        losses: Mapping[Arm, float],
+        answer_loss: float | None,
+        votes: Mapping[Arm, Vote] = NOBODY,
+        answer: Vote | None = None,
+    ) -> Sequence[Addition]:
+        """Count the losses that are known; a fraction counts as that much of a failure."""
+        return count_losses(state, choice.arms, losses)
+
+
+@functools.lru_cache(maxsize=1024)
+def win_probabilities(posteriors: tuple[tuple[float, float], ...]) -> tuple[float, ...]:
+    """Return the probability of being the largest for each of several Beta variables.
+
+    Args:
+        posteriors: both parameters of each, at least 1.
+
+    Integrates over points that are dense where any of the densities is; good to about 0.001.
+    Remembered, because between two feedbacks every query asks for the same.
+    """
+    if len(posteriors) == 1:
+        return (1.0,)
+    a, b = np.array(posteriors).T[:, :, None]
+    total = a + b
+    mean = a / total
+    spread = np.sqrt(a * b / (total * total * (total + 1.0)))
+    points = np.unique(np.clip(mean + spread * _SPREADS, 1e-12, 1.0 - 1e-12))
+    logs = (a - 1.0) * np.log(points) + (b - 1.0) * np.log1p(-points)
+    densities = np.exp(logs - logs.max(axis=1, keepdims=True))
+    masses = (densities[:, 1:] + densities[:, :-1]) * np.diff(points)
+    masses /= masses.sum(axis=1, keepdims=True)
+    below = np.cumsum(masses, axis=1) - masses / 2.0
+    wins = np.array(
+        [
+            (masses[i] * np.prod(np.delete(below, i, axis=0), axis=0)).sum()
+            for i in range(len(posteriors))
+        ]
+    )
+    probabilities: list[float] = (wins / wins.sum()).tolist()
+    return tuple(probabilities)

@@ -1,0 +1,71 @@
+"""UCB1 (Auer, Cesa-Bianchi, Fischer 2002): the model that may yet be the best.
+
+The original adds the bonus to a loss, which makes it avoid what it does not know, and takes the
+logarithm of the number of models instead of that of the observations (spec §1.13, trap 8).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+
+from clipper.selection.policy import NOBODY, Addition, Arm, Asker, Choice, State
+from clipper.selection.single import SingleModelPolicy, ask_only
+from clipper.selection.tallies import Tally, count_losses, read_tallies, seed_tallies
+from clipper.selection.votes import Vote
+
+
+class Ucb1Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options of `Ucb1Policy`."""
+
+    exploration: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0.0,
+            le=10.0,
+            description="Factor on the bonus of models that were rarely observed; 1 is UCB1's own.",
+        ),
+    ] = 1.0
+
+
+class Ucb1Policy(SingleModelPolicy):
+    """Asks the model with the highest reward that its observations leave possible."""
+
+    name = "ucb1"
+    Options = Ucb1Options
+
+    def __init__(self, options: Ucb1Options) -> None:
+        self._exploration = options.exploration
+
+    def choose(self, state: State, arms: Sequence[Arm], who: Asker, rng: random.Random) -> Choice:
+        """Ask the arm with the largest mean reward plus bonus; nothing is left to chance."""
+        tallies = read_tallies(state, arms)
+        observations = math.log(max(1.0, sum(tally.count for tally in tallies)))
+        bounds = [self._bound(tally, observations) for tally in tallies]
+        return ask_only(arms, arms[bounds.index(max(bounds))])
+
+    def _bound(self, tally: Tally, log_observations: float) -> float:
+        if tally.count <= 0.0:
+            return math.inf
+        reward = 1.0 - min(1.0, tally.loss / tally.count)
+        return reward + self._exploration * math.sqrt(2.0 * log_observations / tally.count)
+
+    def seed(self, state: State) -> State:
+        """Start from a few observations of each model."""
+        return seed_tallies(state)
+
+    def observe(
+        self,
+        state: State,
+        choice: Choice,
+        losses: Mapping[Arm, float],
+        answer_loss: float | None,
+        votes: Mapping[Arm, Vote] = NOBODY,
+        answer: Vote | None = None,
+    ) -> Sequence[Addition]:
+        """Count the losses that are known."""
+        return count_losses(state, choice.arms, losses)
