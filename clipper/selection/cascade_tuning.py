@@ -127,7 +127,7 @@ def read_examples(records: Sequence[FeedbackRecord], order: Sequence[str]) -> li
             tuple(losses[arm.key] for arm in stages),
         )
         found.append(example)
-        if all(_propensity(record, arm) >= 1.0 for arm in stages):
+        if all(_is_certain(record, arm) for arm in stages):
             certain.append(example)
     usable = found if len(found) >= COMPLETE_SHARE * begun else certain
     if len(usable) < ENOUGH_QUERIES:
@@ -144,9 +144,9 @@ def _stages(record: FeedbackRecord, order: Sequence[str]) -> list[Arm] | None:
     return [named[name] for name in order] if all(name in named for name in order) else None
 
 
-def _propensity(record: FeedbackRecord, arm: Arm) -> float:
-    choice = record.choice
-    return dict(zip(choice.arms, choice.propensities, strict=True)).get(arm, 0.0)
+def _is_certain(record: FeedbackRecord, arm: Arm) -> bool:
+    logged = record.choice
+    return arm in logged.silent or logged.choice.propensity(arm) >= 1.0
 
 
 def tune(
