@@ -192,11 +192,12 @@ def tune(
 ) -> None:
     """Find the thresholds of a cascade that is cheap and as accurate as wanted."""
     from clipper.selection import cascade_tuning
-    from clipper.selection.signals import Signal
 
     session = context.of(ctx)
-    if signal != "auto" and signal not in tuple(Signal):
-        raise ClipperException(f"--signal {signal}: use auto, {', '.join(Signal)}")
+    signals = [one for one in cascade_tuning.SIGNALS if signal in ("auto", one)]
+    if not signals:
+        known = ", ".join(cascade_tuning.SIGNALS)
+        raise ClipperException(f"--signal {signal}: use one of: auto, {known}")
     connection = session.connected()
     settings = connection.get_policy(app)
     names = choose_order(order, settings)
@@ -206,7 +207,7 @@ def tune(
         names,
         settings["costs"],
         cascade_tuning.Target(target_accuracy, relative=not absolute, caution=caution),
-        tuple(Signal) if signal == "auto" else (Signal(signal),),
+        signals,
         seed,
     )
     if plot is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -21,17 +21,14 @@ import numpy.typing as npt
 
 from clipper.datatypes import Output
 from clipper.errors import InvalidRequest
+from clipper.selection.gate_fitting import fit_gate
 from clipper.selection.ledger import DEFAULT_COST
 from clipper.selection.policy import Arm
 from clipper.selection.records import FeedbackRecord
-from clipper.selection.signals import (
-    GATE_SIZE,
-    ConfidenceSignals,
-    Signal,
-    confidence_signals,
-    signal_confidence,
-)
+from clipper.selection.trust import Features, Gate, Signal, read_features
 from clipper.selection.votes import read_vote
+
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 ENOUGH_QUERIES = 100
 COMPLETE_SHARE = 0.9
@@ -41,14 +38,15 @@ _Floats = npt.NDArray[np.float64]
 _CURVE_POINTS = 60
 _CUTS = 200
 _GRID_POINTS = 2000
-_RIDGE = 1e-4
-"""Keeps the gate's weights finite when the signals separate right from wrong completely."""
+_ANY_ENTROPY = 100.0
+"""More nats than any model has labels for; the policy allows no larger threshold."""
 
 
 class Example(NamedTuple):
     """One labelled query and what every model of the cascade said to it, in the cascade's order."""
 
-    signals: tuple[ConfidenceSignals, ...]
+    features: tuple[Features | None, ...]
+    """None of a model that says nothing about its confidence."""
     losses: tuple[float, ...]
 
 
@@ -123,7 +121,7 @@ def read_examples(records: Sequence[FeedbackRecord], order: Sequence[str]) -> li
             continue
         votes = [read_vote(Output(outputs[arm.key], outputs[arm.key])) for arm in stages]
         example = Example(
-            tuple(confidence_signals(vote) for vote in votes),
+            tuple(read_features(vote) for vote in votes),
             tuple(losses[arm.key] for arm in stages),
         )
         found.append(example)
@@ -154,7 +152,7 @@ def tune(
     order: Sequence[str],
     costs: Mapping[str, float],
     target: Target,
-    signals: Sequence[Signal] = tuple(Signal),
+    signals: Sequence[Signal] = SIGNALS,
     seed: int = 0,
 ) -> CascadeTuning:
     """Return the thresholds of least cost with which the target is met.
@@ -177,12 +175,11 @@ def tune(
     found: list[tuple[_Candidate, tuple[float, ...]]] = []
     reached = 0.0
     for signal in signals:
-        gate = fit_gate(shuffled[:half]) if signal is Signal.GATE else ()
+        scale = _Scale(signal, _fit_gates(shuffled[:half]) if signal == "gate" else ())
         candidate = _Candidate(
-            signal,
-            gate,
-            _Queries.of(shuffled[:half], signal, gate, prices),
-            _Queries.of(shuffled[half:], signal, gate, prices),
+            scale,
+            _Queries.of(shuffled[:half], scale, prices),
+            _Queries.of(shuffled[half:], scale, prices),
         )
         thresholds = _lowest(candidate.sought_on, target)
         if thresholds is not None:
@@ -192,8 +189,8 @@ def tune(
         raise InvalidRequest(_unreachable(target, order, reached, shuffled[:half]))
     best, thresholds = min(found, key=lambda pair: pair[0].sought_on.result(pair[1]).cost)
     return CascadeTuning(
-        options=_options(order, best.signal, thresholds, best.gate),
-        signal=best.signal,
+        options=_options(order, best.scale, thresholds),
+        signal=best.scale.signal,
         sought_on=best.sought_on.result(thresholds),
         judged_on=best.judged_on.result(thresholds),
         models=dict(zip(order, best.judged_on.alone(), strict=True)),
@@ -202,15 +199,16 @@ def tune(
     )
 
 
-def _options(
-    order: Sequence[str], signal: Signal, thresholds: Sequence[float], gate: Sequence[float]
-) -> dict[str, Any]:
+def _options(order: Sequence[str], scale: _Scale, thresholds: Sequence[float]) -> dict[str, Any]:
     options: dict[str, Any] = {
         "order": list(order),
-        "signal": str(signal),
-        "thresholds": list(thresholds),
+        "signal": scale.signal,
+        "thresholds": [scale.threshold(value) for value in thresholds],
     }
-    return options | {"gate": list(gate)} if gate else options
+    if scale.gates:
+        gates = zip(order, scale.gates, strict=False)  # the last model needs none
+        options["gates"] = {name: msgspec.to_builtins(gate) for name, gate in gates}
+    return options
 
 
 def _unreachable(
@@ -226,6 +224,38 @@ def _unreachable(
     )
 
 
+class _Scale(NamedTuple):
+    """One signal as a number that rises with confidence."""
+
+    signal: Signal
+    gates: tuple[Gate, ...] = ()
+    """Of all models but the last; empty where the signal needs none."""
+
+    @property
+    def top(self) -> float:
+        """The confidence of one who is certain."""
+        return 0.0 if self.signal == "entropy" else 1.0
+
+    @property
+    def bottom(self) -> float:
+        """A confidence that everyone has who says anything of it."""
+        return -_ANY_ENTROPY if self.signal == "entropy" else 0.0
+
+    def confidence(self, stage: int, features: Features | None) -> float:
+        """Return the confidence of a model's vote."""
+        if features is None:
+            return float("-inf")
+        if self.signal == "entropy":
+            return -features.entropy
+        if self.signal == "gate":
+            return self.gates[stage].probability(features)
+        return features.max_probability
+
+    def threshold(self, confidence: float) -> float:
+        """Return the policy's threshold that asks for this confidence."""
+        return abs(confidence) if self.signal == "entropy" else confidence
+
+
 class _Queries(NamedTuple):
     """Labelled queries as arrays: one row for each, one column for each model."""
 
@@ -234,17 +264,17 @@ class _Queries(NamedTuple):
     losses: _Floats
     prices: _Floats
 
+    scale: _Scale
+
     @staticmethod
-    def of(
-        examples: Sequence[Example], signal: Signal, gate: Sequence[float], prices: _Floats
-    ) -> _Queries:
+    def of(examples: Sequence[Example], scale: _Scale, prices: _Floats) -> _Queries:
         """Return the arrays of some examples."""
         confidence = [
-            [signal_confidence(one, signal, gate) for one in example.signals[:-1]]
+            [scale.confidence(stage, one) for stage, one in enumerate(example.features[:-1])]
             for example in examples
         ]
         losses = [example.losses for example in examples]
-        return _Queries(np.array(confidence), np.array(losses), prices)
+        return _Queries(np.array(confidence), np.array(losses), prices, scale)
 
     def ends(self, thresholds: Sequence[float]) -> npt.NDArray[np.intp]:
         """Return which model answers each query."""
@@ -285,7 +315,7 @@ class _Queries(NamedTuple):
 
     def surest(self) -> float:
         """Return the accuracy when only full confidence ends a cascade early."""
-        return self.result([1.0] * self.confidence.shape[1]).accuracy
+        return self.result([self.scale.top] * self.confidence.shape[1]).accuracy
 
     def meets(self, ends: npt.NDArray[np.intp], target: Target) -> bool:
         """Return whether the target is met, with its caution."""
@@ -296,35 +326,38 @@ class _Queries(NamedTuple):
         return bool(spare.mean() >= target.caution * error - 1e-12)
 
     def cuts(self, stage: int, most: int) -> list[float]:
-        """Return thresholds from 1 down to 0 that part the queries in up to ``most`` ways."""
+        """Return thresholds, falling, that part the queries in up to ``most`` ways."""
         values = np.unique(self.confidence[:, stage])
+        values = values[np.isfinite(values)]
         between = (values[1:] + values[:-1]) / 2.0
         if len(between) > most:
             between = between[np.linspace(0, len(between) - 1, most).astype(int)]
-        return [1.0, *(float(value) for value in between[::-1] if value < 1.0), 0.0]
+        inner = [float(value) for value in between[::-1] if value < self.scale.top]
+        return [self.scale.top, *inner, self.scale.bottom]
 
     def curve(self) -> tuple[CurvePoint, ...]:
-        """Return cost and accuracy over one threshold for all models."""
+        """Return cost and accuracy over one threshold for all models, the cheapest first."""
+        known = self.confidence[np.isfinite(self.confidence)]
         shares = np.linspace(0.0, 1.0, _CURVE_POINTS)
-        values = np.unique(np.concatenate(([0.0, 1.0], np.quantile(self.confidence, shares))))
+        values = list(np.quantile(known, shares)) if len(known) else []
         points = []
-        for value in values:
+        for value in np.unique([self.scale.bottom, *values, self.scale.top]):
             found = self.result([float(value)] * self.confidence.shape[1])
-            points.append(CurvePoint(float(value), found.cost, found.accuracy))
+            threshold = self.scale.threshold(float(value))
+            points.append(CurvePoint(threshold, found.cost, found.accuracy))
         return tuple(points)
 
 
 class _Candidate(NamedTuple):
     """One signal with both halves of the queries as it sees them."""
 
-    signal: Signal
-    gate: tuple[float, ...]
+    scale: _Scale
     sought_on: _Queries
     judged_on: _Queries
 
 
 def _lowest(queries: _Queries, target: Target) -> tuple[float, ...] | None:
-    """Return the threshold lowered from 1 until the target, once met, is missed; None: never met.
+    """Return the threshold lowered until the target, once met, is missed; None: never met.
 
     For several thresholds, those of least cost on a coarse grid.
     """
@@ -354,22 +387,12 @@ def _cheapest_on_grid(queries: _Queries, target: Target, most: int) -> tuple[flo
     return best
 
 
-def fit_gate(examples: Sequence[Example]) -> tuple[float, ...]:
-    """Return the coefficients of a gate: bias, and weights of the three signals.
-
-    The gate says how likely a model that is not the last answers right; one gate serves them all.
-    Fitted by iteratively reweighted least squares.
-    """
-    rows = np.array([[1.0, *one] for example in examples for one in example.signals[:-1]])
-    right = np.array([1.0 - lost for example in examples for lost in example.losses[:-1]])
-    ridge = _RIDGE * np.diag([0.0] + [1.0] * (GATE_SIZE - 1)) * len(rows) + 1e-9 * np.eye(GATE_SIZE)
-    weights = np.zeros(GATE_SIZE)
-    for _ in range(100):
-        said = 1.0 / (1.0 + np.exp(-np.clip(rows @ weights, -30.0, 30.0)))
-        gradient = rows.T @ (right - said) - ridge @ weights
-        curvature = (rows * (said * (1.0 - said))[:, None]).T @ rows + ridge
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights + step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    return tuple(float(weight) for weight in weights)
+def _fit_gates(examples: Sequence[Example]) -> tuple[Gate, ...]:
+    stages = range(len(examples[0].losses) - 1)
+    return tuple(
+        fit_gate(
+            [example.features[stage] for example in examples],
+            [example.losses[stage] for example in examples],
+        )
+        for stage in stages
+    )

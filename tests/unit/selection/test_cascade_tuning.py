@@ -13,22 +13,25 @@ import pytest
 from clipper.errors import InvalidRequest
 from clipper.selection.cascade_tuning import (
     ENOUGH_QUERIES,
+    SIGNALS,
     Example,
     Target,
-    fit_gate,
     read_examples,
     tune,
 )
+from clipper.selection.catalog import make_policy
+from clipper.selection.gate_fitting import fit_gate
 from clipper.selection.policy import Choice
-from clipper.selection.signals import ConfidenceSignals, Signal, sigmoid
+from clipper.selection.replay import Question, replay
+from clipper.selection.trust import Features, Gate, Signal
 from tests.fakes.selection_policies import ARMS, record_of
 
 ORDER = ("cheap", "dear")
 COSTS = {"cheap": 1.0, "dear": 8.0}
 
 
-def sure(confidence: float) -> ConfidenceSignals:
-    return ConfidenceSignals(confidence, 2.0 * (1.0 - confidence), 2.0 * confidence - 1.0)
+def sure(confidence: float) -> Features:
+    return Features(confidence, 2.0 * (1.0 - confidence), 2.0 * confidence - 1.0)
 
 
 def calibrated(queries: int, seed: int, dear_error: float = 0.02) -> list[Example]:
@@ -44,7 +47,7 @@ def calibrated(queries: int, seed: int, dear_error: float = 0.02) -> list[Exampl
     return found
 
 
-@pytest.mark.parametrize("signal", list(Signal))
+@pytest.mark.parametrize("signal", SIGNALS)
 def test_it_saves_much_and_loses_little(signal: Signal) -> None:
     found = tune(calibrated(6000, 1), ORDER, COSTS, Target(0.98), [signal])
     assert found.options["order"] == ["cheap", "dear"]
@@ -59,20 +62,20 @@ def test_it_saves_much_and_loses_little(signal: Signal) -> None:
 
 def test_the_threshold_is_lowered_until_the_target_is_missed() -> None:
     examples = calibrated(400, 2)
-    found = tune(examples, ORDER, COSTS, Target(0.97, caution=0.0), [Signal.MAX_PROBABILITY])
+    found = tune(examples, ORDER, COSTS, Target(0.97, caution=0.0), ["max-probability"])
     half = list(examples)
     random.Random(0).shuffle(half)
     half = half[:200]
     dear = 1 - sum(one.losses[1] for one in half) / 200
 
     def outcome(threshold: float) -> tuple[float, float]:
-        ends = [0 if one.signals[0].max_probability >= threshold else 1 for one in half]
+        ends = [0 if one.features[0].max_probability >= threshold else 1 for one in half]
         lost = sum(one.losses[end] for one, end in zip(half, ends, strict=True))
         return 1 - lost / 200, 1 + 8 * sum(ends) / 200
 
     (threshold,) = found.options["thresholds"]
     assert (found.sought_on.accuracy, found.sought_on.cost) == pytest.approx(outcome(threshold))
-    values = sorted(one.signals[0].max_probability for one in half)
+    values = sorted(one.features[0].max_probability for one in half)
     above = [value for value in values if value >= threshold]
     assert all(outcome(value)[0] >= 0.97 * dear for value in above)
     assert outcome(max(set(values) - set(above)))[0] < 0.97 * dear
@@ -92,7 +95,7 @@ def test_caution_holds_the_target_on_queries_that_were_not_seen() -> None:
         return sum(
             tune(
                 calibrated(400, seed), ORDER, COSTS, Target(0.98, caution=caution),
-                [Signal.MAX_PROBABILITY],
+                ["max-probability"],
             ).judged_on.relative_accuracy < 0.98
             for seed in range(24)
         )  # fmt: skip
@@ -122,13 +125,13 @@ def test_of_several_signals_the_one_that_costs_least_is_taken() -> None:
     for _ in range(3000):
         right = rng.random() < 0.8
         margin = rng.betavariate(6, 2) if right else rng.betavariate(2, 6)
-        signals = ConfidenceSignals(rng.random(), rng.random(), margin)
+        signals = Features(rng.random(), rng.random(), margin)
         examples.append(Example((signals, sure(0.9)), (float(not right), 0.0)))
     found = tune(examples, ORDER, COSTS, Target(0.98))
-    assert found.signal is Signal.GATE
-    blind = tune(examples, ORDER, COSTS, Target(0.98), [Signal.MAX_PROBABILITY])
+    assert found.signal == "gate"
+    blind = tune(examples, ORDER, COSTS, Target(0.98), ["max-probability"])
     assert found.judged_on.cost < 0.8 * blind.judged_on.cost
-    assert len(found.options["gate"]) == 4
+    assert set(found.options["gates"]) == {"cheap"}
 
 
 def test_three_models() -> None:
@@ -145,7 +148,7 @@ def test_three_models() -> None:
             )
         )
     order, costs = ("s", "m", "l"), {"s": 1.0, "m": 4.0, "l": 20.0}
-    found = tune(examples, order, costs, Target(0.95), [Signal.MAX_PROBABILITY])
+    found = tune(examples, order, costs, Target(0.95), ["max-probability"])
     assert len(found.options["thresholds"]) == 2
     assert found.judged_on.relative_accuracy > 0.94
     half = list(examples)
@@ -154,7 +157,7 @@ def test_three_models() -> None:
     costs_met = []
     for levels in itertools.product([0.5 + at / 50 for at in range(26)], repeat=2):
         ends = [
-            next((at for at, level in enumerate(levels) if one.signals[at][0] >= level), 2)
+            next((at for at, level in enumerate(levels) if one.features[at][0] >= level), 2)
             for one in half[:1500]
         ]
         lost = sum(one.losses[end] for one, end in zip(half, ends, strict=False))
@@ -164,7 +167,7 @@ def test_three_models() -> None:
 
 
 def test_the_curve_runs_from_the_cheap_model_to_the_dear_one() -> None:
-    found = tune(calibrated(3000, 8), ORDER, COSTS, Target(0.98), [Signal.MAX_PROBABILITY])
+    found = tune(calibrated(3000, 8), ORDER, COSTS, Target(0.98), ["max-probability"])
     costs = [point.cost for point in found.curve]
     assert costs == sorted(costs)
     assert (costs[0], costs[-1]) == (1.0, 9.0)
@@ -173,21 +176,51 @@ def test_the_curve_runs_from_the_cheap_model_to_the_dear_one() -> None:
 
 
 def test_the_gate_is_a_logistic_regression() -> None:
-    """Coefficients that made the data are found again."""
+    """Coefficients that made the data are found again; who says nothing is left aside."""
     rng = np.random.default_rng(9)
-    truth = np.array([-1.0, 3.0, -2.0, 1.0])
-    examples = []
-    for _ in range(20_000):
-        signals = ConfidenceSignals(*(float(value) for value in rng.random(3)))
-        right = rng.random() < sigmoid(float(truth @ [1.0, *signals]))
-        examples.append(Example((signals, sure(0.9)), (float(not right), 0.0)))
-    assert fit_gate(examples) == pytest.approx(truth, abs=0.2)
+    truth = Gate(-1.0, 3.0, -2.0, 1.0)
+    features: list[Features | None] = []
+    losses = []
+    for at in range(20_000):
+        one = Features(*(float(value) for value in rng.random(3)))
+        features.append(one if at % 10 else None)
+        losses.append(float(rng.random() >= truth.probability(one)) if at % 10 else 1.0)
+    found = fit_gate(features, losses)
+    for name in Gate.__struct_fields__:
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), abs=0.2)
 
 
 @pytest.mark.parametrize("lost", [0.0, 1.0])
 def test_a_gate_of_a_model_that_never_or_always_errs_stays_finite(lost: float) -> None:
-    examples = [Example((sure(0.9), sure(0.9)), (lost, 0.0))] * 200
-    assert np.isfinite(fit_gate(examples)).all()
+    found = fit_gate([sure(0.9)] * 200, [lost] * 200)
+    assert all(abs(getattr(found, name)) < 1e3 for name in Gate.__struct_fields__)
+    assert (found.probability(sure(0.9)) > 0.9) == (lost == 0.0)
+
+
+def test_a_model_that_says_nothing_of_its_confidence_is_never_trusted() -> None:
+    examples = [Example((None, None), (0.0, 0.0))] * 400
+    found = tune(examples, ORDER, COSTS, Target(0.98))
+    assert found.judged_on.cost == 9.0
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_the_policy_does_what_was_found(signal: Signal) -> None:
+    """The options are its own, and mean there what they meant here."""
+    rng = random.Random(10)
+    choice = Choice(ARMS[:2], arms=ARMS[:2], propensities=(1.0, 1.0))
+    records = []
+    for at in range(1000):
+        sureness = 0.5 + 0.5 * rng.random()
+        label = int(rng.random() < sureness)
+        said = json.dumps({"probabilities": {label: sureness, 1 - label: 1 - sureness}})
+        dear = "1" if rng.random() < 0.97 else "0"
+        records.append(record_of(at, choice, {ARMS[0]: said, ARMS[1]: dear}, "1", dear))
+    found = tune(read_examples(records, ("a", "b")), ("a", "b"), {"b": 8.0}, Target(0.9), [signal])
+    played = replay(records, make_policy("cascade", found.options), Question(costs={"b": 8.0}))
+    assert played.direct is not None
+    both = (found.sought_on, found.judged_on)
+    assert played.cost_per_query == pytest.approx(sum(one.cost for one in both) / 2)
+    assert 1 - played.direct.value == pytest.approx(sum(one.accuracy for one in both) / 2)
 
 
 def log(
@@ -209,7 +242,7 @@ def test_examples_are_read_in_the_order_of_the_cascade() -> None:
                for at in range(ENOUGH_QUERIES)]  # fmt: skip
     (example, *_) = read_examples(records, ("b", "a"))
     assert example.losses == (1.0, 0.0)
-    assert [one.max_probability for one in example.signals] == [0.6, 0.8]
+    assert [one.max_probability for one in example.features] == [0.6, 0.8]
 
 
 def test_some_that_lack_an_output_are_left_aside() -> None:
