@@ -98,6 +98,11 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-batch-inputs", type=int, default=http.max_batch_inputs)
     parser.add_argument("--max-queue-length", type=int, default=query.max_queue_length)
     parser.add_argument(
+        "--allow-volatile-feedback",
+        action="store_true",
+        help="acknowledge feedback that Redis has in memory only and may lose when it dies",
+    )
+    parser.add_argument(
         "--http-protocol", type=HttpProtocol, choices=list(HttpProtocol), default=http.protocol,
         help="what reads predict requests: a class made for them (the default), or uvicorn's",
     )  # fmt: skip
@@ -169,15 +174,27 @@ def _run_worker(arguments: argparse.Namespace) -> int:
 
     from clipper.frontend.worker import run_worker
     from clipper.store.redis import RedisStore
+    from clipper.store.redis_selection import RedisSelectionStore, SelectionStoreSettings
 
     async def run() -> None:
         settings = query_settings(arguments, arguments.index)
         store = RedisStore(settings.redis_url, settings.cluster_name)
+        selection_store = RedisSelectionStore(
+            settings.redis_url,
+            settings.cluster_name,
+            SelectionStoreSettings(allow_volatile_feedback=arguments.allow_volatile_feedback),
+        )
         try:
             await run_worker(
-                settings, store, arguments.hub_socket, arguments.listen_fd, arguments.restarted
+                settings,
+                store,
+                selection_store,
+                arguments.hub_socket,
+                arguments.listen_fd,
+                arguments.restarted,
             )
         finally:
+            await selection_store.close()
             await store.close()
 
     uvloop.run(run())

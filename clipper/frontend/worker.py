@@ -95,7 +95,7 @@ class Worker:
         ids = QueryIds(epoch)
         rng = random.Random()
         deadlines = DeadlineLines(clock)
-        self.choices = ChoiceLog(selection_store, clock, metrics.choices_dropped)
+        self.choices = ChoiceLog(clock, selection_store)
         states = SelectionStates(clock, selection_store, self.applications.with_policy)
         selector = Selector(
             clock,
@@ -118,6 +118,7 @@ class Worker:
             selector,
             deadlines,
         )
+        self.feedback = FeedbackWriter(selection_store)
         self.updates = Updates(
             FeedbackService(
                 clock,
@@ -126,7 +127,7 @@ class Worker:
                 states,
                 self.processor.arms,
                 self.choices,
-                FeedbackWriter(selection_store),
+                self.feedback,
                 self.observer,
                 rng,
                 time.time,
@@ -160,6 +161,8 @@ class Worker:
     def snapshot_metrics(self) -> Snapshot:
         """Return this worker's metrics, gauges brought up to date."""
         self.observer.read_gauges(self.cache, self.fleet)
+        dropped = self.metrics.choices_dropped
+        dropped.inc(self.choices.dropped - dropped.value)
         return self.metrics.snapshot()
 
     def http_app(self, hub: MetricsHubClient) -> PredictApp:
@@ -266,6 +269,7 @@ async def run_worker(
         task.cancel()
     worker.loop_lag.stop()
     await worker.leave()
+    await worker.choices.flush()
     following.cancel()
     with contextlib.suppress(StoreUnavailable):
         await store.delete_lease(settings.worker.worker_id)

@@ -12,7 +12,6 @@ import asyncio
 import dataclasses
 import hashlib
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -281,7 +280,7 @@ class RedisSelectionStore(SelectionStore):
         return entries[::-1]
 
     async def close(self) -> None:
-        """Release the connections."""
+        """See `SelectionStore.close`."""
         await self._client.aclose()
         await self._writing_client.aclose()
 
@@ -327,29 +326,9 @@ def _encoded_update(app: str, generation: int, update: StateUpdate) -> tuple[Any
     key = update.key
     if (key.app, key.generation) != (app, generation):
         raise ValueError(f"the update of {key} is not of application {app}, {generation}")
-    increments = [
-        (_name(field), _finite(field, amount), _finite(field, start))
-        for field, amount, start in update.increments
-    ]
-    clamp = update.clamp
-    floor = clamp is not None and (_name(clamp.kind), abs(_finite(clamp.kind, clamp.depth)))
-    seed = {_name(field): _finite(field, value) for field, value in update.seed.items()}
-    return key.uid, increments, floor, seed
-
-
-def _name(field: str) -> str:
-    if not field:
-        raise InvalidRequest("A number in a selection state has an empty name; give it one")
-    return field
-
-
-def _finite(field: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise InvalidRequest(
-            f"The number '{field}' of a selection state would become {value}; feedback and "
-            "policies may only add finite numbers"
-        )
-    return float(value)
+    increments = [(i.field, float(i.amount), float(i.start)) for i in update.increments]
+    floor = False if update.clamp is None else tuple(update.clamp)
+    return key.uid, increments, floor, dict(update.seed)
 
 
 def _before(entry_id: bytes) -> str:

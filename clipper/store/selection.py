@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from clipper.errors import InvalidRequest
 
 APPLICATION = ""
 """The user id of the state that an application has for itself."""
@@ -41,13 +44,42 @@ class Clamp(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StateUpdate:
-    """What one feedback adds to one state."""
+    """What one feedback adds to one state.
+
+    Raises:
+        InvalidRequest: a number is not finite or has no name, or a depth is negative.
+    """
 
     key: StateKey
     increments: Sequence[Increment]
     clamp: Clamp | None = None
     seed: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """What a state that does not exist yet starts from."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would spoil the state, and with it the feedback of others."""
+        for field, amount, start in self.increments:
+            _check(field, amount)
+            _check(field, start)
+        for field, value in self.seed.items():
+            _check(field, value)
+        if self.clamp is not None:
+            _check(self.clamp.kind, self.clamp.depth)
+            if self.clamp.depth < 0:
+                raise InvalidRequest(
+                    f"The depth of the clamp of '{self.clamp.kind}' is {self.clamp.depth:g}; it "
+                    "must not be negative"
+                )
+
+
+def _check(field: str, number: float) -> None:
+    if not field:
+        raise InvalidRequest("A number of a selection state has an empty name; give it one")
+    if not math.isfinite(number):
+        raise InvalidRequest(
+            f"The number '{field}' of a selection state would change by {number}; feedback and "
+            "policies may only add finite numbers"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +104,7 @@ class StoredState(NamedTuple):
 class SelectionStore(abc.ABC):
     """Selection states, choices and the log of feedback.
 
-    Every method may raise StoreUnavailable.
+    Every method but `close` may raise StoreUnavailable.
     """
 
     @abc.abstractmethod
@@ -81,9 +113,12 @@ class SelectionStore(abc.ABC):
     ) -> list[bool]:
         """Store feedback of one application in one step; True where it was new.
 
-        When this returns, the server has it on disk. Harmless when repeated.
+        When this returns, the server has it on disk. Harmless when repeated; what an attempt stored
+        whose answer was lost is not new to the next. Sums beyond the range of doubles stay at its
+        ends.
 
         Raises:
+            InvalidRequest: this registration of the application is deleted.
             StoreUnavailable: it may or may not be stored; or the server does not keep what it is
                 told (no append-only file) and the text says how to change that.
         """
@@ -107,3 +142,7 @@ class SelectionStore(abc.ABC):
     @abc.abstractmethod
     async def read_feedback_log(self, app: str, generation: int, count: int) -> list[bytes]:
         """Return the newest entries of an application's log, oldest first."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Release the connections."""

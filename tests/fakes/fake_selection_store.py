@@ -1,4 +1,4 @@
-"""A selection store in memory, which can be taken away and brought back."""
+"""Selection data in memory: what `RedisSelectionStore` does, without a server or expiry."""
 
 from __future__ import annotations
 
@@ -20,70 +20,93 @@ class FakeSelectionStore(SelectionStore):
 
     def __init__(self) -> None:
         self.up = True
-        self.states: dict[StateKey, StoredState] = {}
+        self.open = asyncio.Event()
+        """Cleared, writes and reads of states take until it is set."""
+        self.open.set()
+        self.lose_answers = False
+        """Feedback is stored, and the writer hears that the store is away."""
+        self.batches: list[list[str]] = []
+        """Idempotency keys of each call of `write_feedback`."""
+        self.writing = 0
+        """Calls of `write_feedback` on their way now."""
+        self.state_reads = 0
+        self.choice_writes = 0
+        self.choice_reads = 0
         self.choices: dict[tuple[str, int], bytes] = {}
-        self.log: list[bytes] = []
-        self.seen: set[tuple[str, str]] = set()
-        self.calls = 0
-        self.reads: list[StateKey] = []
-        self.gate = asyncio.Event()
-        """Cleared: calls wait."""
-        self.gate.set()
+        self.log: dict[tuple[str, int], list[bytes]] = {}
+        self.states: dict[StateKey, StoredState] = {}
+        self._seen: set[tuple[str, int, str]] = set()
 
-    async def _enter(self) -> None:
-        self.calls += 1
-        await self.gate.wait()
+    def _check(self) -> None:
         if not self.up:
             raise StoreUnavailable("the fake store was taken away")
 
     async def write_feedback(
         self, app: str, generation: int, writes: Sequence[FeedbackWrite]
     ) -> list[bool]:
-        await self._enter()
-        return [self._write(app, write) for write in writes]
+        self.batches.append([write.idempotency_key for write in writes])
+        self.writing += 1
+        try:
+            await self.open.wait()
+        finally:
+            self.writing -= 1
+        self._check()
+        results = [self._write(app, generation, write) for write in writes]
+        if self.lose_answers:
+            raise StoreUnavailable("the fake store's answer was lost")
+        return results
 
-    def _write(self, app: str, write: FeedbackWrite) -> bool:
-        if (app, write.idempotency_key) in self.seen:
+    def _write(self, app: str, generation: int, write: FeedbackWrite) -> bool:
+        seen = (app, generation, write.idempotency_key)
+        if seen in self._seen:
             return False
-        self.seen.add((app, write.idempotency_key))
+        self._seen.add(seen)
         for update in write.updates:
-            self._update(update)
+            self.states[update.key] = _updated(self.states.get(update.key), update)
         if write.log_entry is not None:
-            self.log.append(write.log_entry)
+            self.log.setdefault((app, generation), []).append(write.log_entry)
         return True
 
-    def _update(self, update: StateUpdate) -> None:
-        stored = self.states.get(update.key)
-        values = dict(update.seed if stored is None else stored.values)
-        for increment in update.increments:
-            values[increment.field] = (
-                values.get(increment.field, increment.start) + increment.amount
-            )
-        if update.clamp is not None:
-            kind = update.clamp.kind + "/"
-            fields = [field for field in values if field.startswith(kind)]
-            least = max((values[f] for f in fields), default=0.0) - update.clamp.depth
-            values |= {field: max(values[field], least) for field in fields}
-        version = 0 if stored is None else stored.version
-        self.states[update.key] = StoredState(version + 1, values)
-
     async def read_states(self, keys: Sequence[StateKey]) -> list[StoredState]:
-        await self._enter()
-        self.reads += keys
+        self.state_reads += 1
+        await self.open.wait()
+        self._check()
         return [self.states.get(key, StoredState(0, {})) for key in keys]
 
     async def read_state_versions(self, keys: Sequence[StateKey]) -> list[int]:
-        await self._enter()
-        return [self.states.get(key, StoredState(0, {})).version for key in keys]
+        return [state.version for state in await self.read_states(keys)]
+
+    @property
+    def entries(self) -> list[bytes]:
+        """The logs of all applications."""
+        return [entry for log in self.log.values() for entry in log]
 
     async def write_choices(self, app: str, records: Mapping[int, bytes]) -> None:
-        await self._enter()
-        self.choices |= {(app, query_id): raw for query_id, raw in records.items()}
+        self.choice_writes += 1
+        await self.open.wait()
+        self._check()
+        for query_id, record in records.items():
+            self.choices[app, query_id] = record
 
     async def read_choices(self, app: str, query_ids: Sequence[int]) -> list[bytes | None]:
-        await self._enter()
+        self.choice_reads += 1
+        self._check()
         return [self.choices.get((app, query_id)) for query_id in query_ids]
 
     async def read_feedback_log(self, app: str, generation: int, count: int) -> list[bytes]:
-        await self._enter()
-        return self.log[-count:]
+        self._check()
+        return self.log.get((app, generation), [])[-count:] if count else []
+
+    async def close(self) -> None:
+        pass
+
+
+def _updated(before: StoredState | None, update: StateUpdate) -> StoredState:
+    values = dict(update.seed if before is None else before.values)
+    for field, amount, start in update.increments:
+        values[field] = values.get(field, start) + amount
+    if update.clamp is not None:
+        clamped = [field for field in values if field.startswith(f"{update.clamp.kind}/")]
+        floor = max((values[field] for field in clamped), default=0.0) - update.clamp.depth
+        values |= {field: max(values[field], floor) for field in clamped}
+    return StoredState(1 if before is None else before.version + 1, values)

@@ -153,7 +153,7 @@ async def test_an_application_without_a_policy_needs_no_selection_state(worker: 
     worker.selection_store.up = False
     await register(worker, "1")
 
-    assert worker.selection_store.calls == 0
+    assert worker.selection_store.state_reads == 0
 
 
 async def test_an_unknown_policy_spoils_only_its_own_application(worker: Worker) -> None:

@@ -11,6 +11,7 @@ from clipper.datatypes import InputType, OnDefault, VersionedModelId
 from clipper.errors import InvalidRequest
 from clipper.management import service
 from clipper.management.schemas import AddApp, AddModel, AppName, ModelLinks, ModelVersion
+from clipper.selection.catalog import policy_names
 from clipper.store.base import ApplicationRecord, Change, ConfigSnapshot, ModelRecord
 
 DOUBLES = InputType.DOUBLES

@@ -61,7 +61,7 @@ async def test_feedback_on_a_query_teaches_what_its_models_said() -> None:
     weights = by_arm(state(bench), "w")
     assert weights["a"] > weights["b"]
     assert sum(len(container.inputs) for container in containers.values()) == 2, "nothing again"
-    [entry] = map(decode_feedback, bench.selection_store.log)
+    [entry] = map(decode_feedback, bench.selection_store.entries)
     assert (entry.label, sorted(entry.losses.values())) == ("cat", [0.0, 1.0])
 
 
@@ -76,7 +76,7 @@ async def test_feedback_on_the_same_query_counts_once() -> None:
     assert await learn(bench, item) == [False]
 
     assert state(bench)["led/n"] == 1.0
-    assert len(bench.selection_store.log) == 1
+    assert len(bench.selection_store.entries) == 1
 
 
 async def test_feedback_with_a_key_counts_once_and_without_one_each_time() -> None:
@@ -103,7 +103,7 @@ async def test_feedback_on_an_input_takes_predictions_from_the_cache() -> None:
     assert await learn(bench, Feedback("dog", input=b"x")) == [True]
 
     assert sum(len(container.inputs) for container in containers.values()) == 2
-    [entry] = map(decode_feedback, bench.selection_store.log)
+    [entry] = map(decode_feedback, bench.selection_store.entries)
     assert sorted(entry.losses.values()) == [0.0, 1.0]
 
 
@@ -119,7 +119,7 @@ async def test_what_is_not_known_any_more_is_computed_for_feedback() -> None:
     containers["b"].answer(1, [b"dog"])
 
     assert await learning == [True]
-    [entry] = map(decode_feedback, bench.selection_store.log)
+    [entry] = map(decode_feedback, bench.selection_store.entries)
     assert sorted(entry.losses.values()) == [0.0, 1.0]
 
 
@@ -181,7 +181,7 @@ async def test_an_unknown_query_is_refused_by_the_fields_name_and_nothing_is_sto
     with pytest.raises(InvalidRequest, match=r"updates\[1\]\.query_id: no query 12345"):
         await learn(bench, good, bad)
 
-    assert bench.selection_store.log == []
+    assert bench.selection_store.entries == []
 
 
 async def test_feedback_that_cannot_be_stored_says_so_and_teaches_nothing() -> None:
@@ -208,7 +208,7 @@ async def test_shadows_are_compared_with_the_label_too() -> None:
 
     await learn(bench, Feedback("dog", query_id=only(request).query_id))
 
-    [entry] = map(decode_feedback, bench.selection_store.log)
+    [entry] = map(decode_feedback, bench.selection_store.entries)
     assert {key.partition(":")[0]: value for key, value in entry.losses.items()} == {
         "a": 1.0,
         "b": 0.0,
@@ -230,5 +230,5 @@ async def test_the_loss_is_the_one_the_application_was_registered_with(
 
     await learn(bench, Feedback("4", query_id=only(request).query_id))
 
-    [entry] = map(decode_feedback, bench.selection_store.log)
+    [entry] = map(decode_feedback, bench.selection_store.entries)
     assert entry.answer_loss == pytest.approx(expected)

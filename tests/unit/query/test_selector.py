@@ -226,7 +226,7 @@ async def test_a_users_state_is_read_before_the_first_choice() -> None:
 async def test_a_store_that_is_away_costs_a_part_of_the_objective_once() -> None:
     bench = Bench()
     containers = serve(bench, "exp3", "ab")
-    bench.selection_store.gate.clear()
+    bench.selection_store.open.clear()
 
     request = bench.ask(b"x", uid="ann")
     await _turns()
@@ -235,7 +235,7 @@ async def test_a_store_that_is_away_costs_a_part_of_the_objective_once() -> None
 
     assert sum(len(container.inputs) for container in containers.values()) == 1
     bench.selection_store.up = False
-    bench.selection_store.gate.set()
+    bench.selection_store.open.set()
     await _turns()
     bench.ask(b"y", uid="bob")
     assert sum(len(container.inputs) for container in containers.values()) == 2
