@@ -209,8 +209,10 @@ for _, generation in ipairs(redis.call('SMEMBERS', generations_key)) do
   end
   if redis.call('EXISTS', part('gone')) == 1 then
     local users = redis.call('ZRANGE', part('users'), 0, 999)
-    for _, uid in ipairs(users) do redis.call('UNLINK', part('user') .. ':' .. uid) end
     if #users > 0 then
+      local keys = {}
+      for i, uid in ipairs(users) do keys[i] = part('user') .. ':' .. uid end
+      redis.call('UNLINK', unpack(keys))
       redis.call('ZREMRANGEBYRANK', part('users'), 0, #users - 1)
       return 1
     end
