@@ -103,7 +103,8 @@ class Change:
     current_versions: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     serving_versions: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     delete_state_of: Sequence[str] = ()
-    """Applications whose selection state goes away."""
+    """Applications, deleted or registered anew by this change, whose selection data goes away.
+    Feedback on the registration that they had is refused from now on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
