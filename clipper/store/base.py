@@ -178,20 +178,5 @@ class ConfigStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        """Return the selection state of one user of one application, None when there is none."""
-
-    @abc.abstractmethod
-    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
-        """Store a first selection state unless there is one; return what is stored now."""
-
-    @abc.abstractmethod
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        """Store ``after`` if ``before`` is still what is stored; False when it is not.
-
-        Nobody's update can be overwritten by one that did not see it. Harmless when repeated.
-        """
-
-    @abc.abstractmethod
     async def close(self) -> None:
         """Release the connections."""

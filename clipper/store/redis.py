@@ -17,7 +17,7 @@ import logging
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio as redis_async
 from redis.asyncio.client import Pipeline, PubSub
@@ -95,8 +95,6 @@ class RedisStore(ConfigStore):
         self._events_client = self._new_client(retries=0)
         self._read_leases_script = self._client.register_script(scripts.READ_LEASES)
         self._replica_number_script = self._client.register_script(scripts.REPLICA_NUMBER)
-        self._create_state_script = self._client.register_script(scripts.CREATE_STATE)
-        self._replace_state_script = self._client.register_script(scripts.REPLACE_STATE)
         self._delete_users_script = self._client.register_script(scripts.DELETE_USERS)
         self._writing = asyncio.Lock()
 
@@ -211,7 +209,6 @@ class RedisStore(ConfigStore):
     def _queue_deletions(self, pipe: Pipeline, change: Change, before: ConfigSnapshot) -> None:
         """Delete what there is of the applications but users' states; see `_delete_users`."""
         for app in change.delete_state_of:
-            pipe.delete(self._keys.state(app))
             registered = before.applications.get(app)
             generations = [] if registered is None else [registered.generation]
             # As text: a transaction cannot find out whether the server knows its digest.
@@ -317,27 +314,6 @@ class RedisStore(ConfigStore):
                 args=[instance_id, self._settings.remembered_replicas],
             )
         return int(number)
-
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        """See `ConfigStore.read_state`."""
-        with self._server.translated():
-            return cast(
-                "bytes | None", await _result(self._client.hget(self._keys.state(app), uid))
-            )
-
-    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
-        """See `ConfigStore.create_state`. One round trip."""
-        with self._server.translated():
-            raw = await self._create_state_script(keys=[self._keys.state(app)], args=[uid, state])
-        return cast("bytes", raw)
-
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        """See `ConfigStore.replace_state`. One round trip."""
-        with self._server.translated():
-            replaced = await self._replace_state_script(
-                keys=[self._keys.state(app)], args=[uid, before, after]
-            )
-        return bool(replaced)
 
     async def close(self) -> None:
         """See `ConfigStore.close`. Ends iterations of `changes` only when they are cancelled."""

@@ -28,20 +28,6 @@ end
 return number
 """
 
-CREATE_STATE = """
-redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HGET', KEYS[1], ARGV[1])
-"""
-
-# Already being there counts as replaced: the client repeats a script whose answer was lost.
-REPLACE_STATE = """
-local now = redis.call('HGET', KEYS[1], ARGV[1])
-if now == ARGV[3] then return 1 end
-if now ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return 1
-"""
-
 # A batch of feedback on one registration. After the limits, three elements of ARGV are one write:
 # digest of its idempotency key, log entry, and in MessagePack whether there is an entry and the
 # updates of states. (MessagePack's byte strings are unknown to the server's decoder.)
