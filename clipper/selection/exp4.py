@@ -66,7 +66,7 @@ class Exp4Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How far a log-weight may fall below the largest one: "
             "the smaller, the sooner a model that has failed returns.",
         ),
-    ] = 7.0
+    ] = 10.0
 
 
 class Exp4Policy(SelectionPolicy):

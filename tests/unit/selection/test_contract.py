@@ -77,6 +77,7 @@ def test_every_policy_is_in_the_contract() -> None:
 
 
 @every_policy
+@settings(max_examples=30)
 @given(state=_states(), arms=_arms, who=_askers, rng=_seeds)
 def test_only_linked_models_are_asked_and_with_known_probability(
     policy: SelectionPolicy,
@@ -105,6 +106,7 @@ def test_only_linked_models_are_asked_and_with_known_probability(
 
 
 @every_policy
+@settings(max_examples=30)
 @given(state=_states(), arms=_arms, rng=_seeds, data=st.data())
 def test_any_subset_of_votes_can_be_combined(
     policy: SelectionPolicy,
@@ -132,6 +134,7 @@ def test_any_subset_of_votes_can_be_combined(
 
 
 @every_policy
+@settings(max_examples=30)
 @given(state=_states(), arms=_arms, rng=_seeds, data=st.data())
 def test_feedback_adds_finite_numbers_in_any_order(
     policy: SelectionPolicy,
@@ -159,6 +162,7 @@ def test_feedback_adds_finite_numbers_in_any_order(
 
 
 @every_policy
+@settings(max_examples=30)
 @given(state=_states())
 def test_a_new_user_starts_from_finite_numbers_that_are_not_far_apart(
     policy: SelectionPolicy, state: Mapping[str, float]
