@@ -79,23 +79,32 @@ class Run:
     _VOTES = tuple(says(str(label)) for label in range(10))
 
     def __init__(
-        self, name: str, options: Mapping[str, object], table: npt.NDArray[np.int64], seed: int
+        self,
+        name: str,
+        options: Mapping[str, object],
+        table: npt.NDArray[np.int64],
+        seed: int,
+        refresh_queries: int = 1,
     ) -> None:
+        """Ask once for each row; the policy sees the state only every ``refresh_queries``."""
         policy = make_policy(name, options)
         arms = make_arms(table.shape[1])
         rng = random.Random(seed)
         state: dict[str, float] = {}
+        seen = state
         answered, asked = [], []
-        for row in table.tolist():
+        for query, row in enumerate(table.tolist()):
+            if query % refresh_queries == 0:
+                seen = state
             said = dict(zip(arms, (self._VOTES[label] for label in row), strict=True))
-            choice = policy.choose(state, arms, NOBODY_SPECIAL, rng)
+            choice = policy.choose(seen, arms, NOBODY_SPECIAL, rng)
             votes = {arm: said[arm] for arm in choice.ask}
-            combined = policy.combine(state, choice, votes, rng)
+            combined = policy.combine(seen, choice, votes, rng)
             assert combined.output is not None
             answer = read_vote(combined.output)
             losses = {arm: float(vote.label != "0") for arm, vote in votes.items()}
             wrong = float(answer.label != "0")
-            additions = policy.observe(state, choice, losses, wrong, votes, answer)
+            additions = policy.observe(seen, choice, losses, wrong, votes, answer)
             state = apply(state, additions, policy.floor)
             answered.append(wrong)
             asked.append(arms.index(choice.ask[0]))

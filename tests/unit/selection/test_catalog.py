@@ -96,8 +96,9 @@ def test_a_name_that_nobody_knows_refuses_whatever_is_asked() -> None:
     policy = make_policy("Nonsense", {})
 
     assert isinstance(policy, UnknownPolicy)
+    assert policy.name == "Nonsense"
     assert _refusal(policy) == "Nonsense is an invalid  selection_policy."
-    with pytest.raises(InvalidRequest, match="no policy 'Nonsense'; known are: Default"):
+    with pytest.raises(InvalidRequest, match="policy 'Nonsense' is not known; use one of: Default"):
         find_policy("Nonsense")
 
 
@@ -138,7 +139,7 @@ def test_listing_and_describing_imports_nothing(foreign: Path) -> None:
 def test_a_broken_entry_point_hurts_only_who_uses_it(foreign: Path, name: str, text: str) -> None:
     refusal = _refusal(make_policy(name, {}))
 
-    assert refusal.startswith(f"policy: '{name}'")
+    assert refusal.startswith(f"policy '{name}'")
     assert text in refusal
     make_policy("last", {}).choose({}, ARMS, NOBODY_SPECIAL, random.Random(0))
 

@@ -135,6 +135,17 @@ def test_blame_for_draws_is_on_average_each_models_own_loss() -> None:
     assert total == pytest.approx({"w/key0": 0.0, "w/key1": -0.1, "w/key2": -0.1}, abs=0.005)
 
 
+def test_an_answer_that_nobody_gives_any_more_leaves_each_models_own_loss() -> None:
+    """A model may answer differently when it is asked again to judge it."""
+    policy = make_policy("exp4", PURE)
+    votes = {A: says("x"), B: says("y"), C: says("y")}
+    losses = {A: 0.0, B: 1.0, C: 1.0}
+
+    additions = policy.observe(STATE, ALL, losses, 1.0, votes, says("w"))
+
+    assert additions == policy.observe(STATE, ALL, losses, None)
+
+
 def test_a_late_model_fares_like_the_average_of_the_others() -> None:
     policy = make_policy("exp4", PURE | {"variant": "c"})
 

@@ -29,18 +29,27 @@ BOUND = 0.45
 UNIFORM: tuple[str, dict[str, object]] = ("epsilon-greedy", {"epsilon": 1.0})
 
 
-def _regret(policy: tuple[str, dict[str, object]]) -> float:
+def _regret(policy: tuple[str, dict[str, object]], refresh_queries: int = 1) -> float:
     """Expected losses above those of the best model, as a share of what guessing has."""
     runs = []
     for seed in range(2):
         table = draw_labels(ERROR_RATES.tolist(), QUERIES, np.random.default_rng(seed))
-        runs.append((ERROR_RATES[Run(*policy, table, seed).asked] - ERROR_RATES.min()).sum())
+        run = Run(*policy, table, seed, refresh_queries)
+        runs.append((ERROR_RATES[run.asked] - ERROR_RATES.min()).sum())
     return float(np.mean(runs) / ((ERROR_RATES.mean() - ERROR_RATES.min()) * QUERIES))
 
 
 @pytest.mark.parametrize("policy", LEARNERS, ids=str)
 def test_a_bandit_soon_asks_the_best_model(policy: tuple[str, dict[str, object]]) -> None:
     assert _regret(policy) < BOUND
+
+
+@pytest.mark.parametrize("policy", LEARNERS, ids=str)
+def test_a_worker_that_hears_late_of_feedback_learns_too(
+    policy: tuple[str, dict[str, object]],
+) -> None:
+    """Additions are made from an old state, by several frontends, and still add up."""
+    assert _regret(policy, refresh_queries=25) < BOUND
 
 
 def test_a_policy_that_learns_nothing_would_not_pass() -> None:

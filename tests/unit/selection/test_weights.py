@@ -39,6 +39,7 @@ def test_means_and_shares_of_weights_that_no_float_can_hold() -> None:
     assert log_mean([]) == 0.0
     assert shares([-1e6, -1e6 + math.log(3.0)], 0.0) == pytest.approx([0.25, 0.75])
     assert shares([-1e308, 1e308], 0.5) == pytest.approx([0.25, 0.75])
+    assert min(shares([-1e308, 1e308], 0.0)) > 0.0
 
 
 def test_draws_are_as_frequent_as_they_are_probable() -> None:
