@@ -15,6 +15,7 @@ from clipper.management.app import create_app
 from clipper.management.settings import ManagementSettings
 from clipper.store.base import ReplicaRecord, WorkerLease
 from clipper.store.redis import RedisStore
+from clipper.store.redis_selection import RedisSelectionStore
 
 APP = {
     "name": "hello",
@@ -37,8 +38,21 @@ SETTINGS = ManagementSettings(in_force_timeout_s=0.3, body_timeout_s=0.2)
 
 
 @pytest.fixture
-async def client(store: RedisStore) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(store, SETTINGS), raise_app_exceptions=False)
+async def selection(store_url: str) -> AsyncIterator[RedisSelectionStore]:
+    opened = RedisSelectionStore(store_url, "test")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+async def client(
+    store: RedisStore, selection: RedisSelectionStore
+) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(
+        create_app(store, selection, SETTINGS), raise_app_exceptions=False
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://mf") as opened:
         yield opened
 
