@@ -161,12 +161,10 @@ async def test_a_registered_again_application_starts_clean(
     await accepted(client, "add_app", **APP)
     await accepted(client, "add_model", **MODEL)
     await accepted(client, "add_model_links", app_name="hello", model_names=["m"])
-    await store.create_state("hello", "0", b"learned")
     first = (await store.read_snapshot()).applications["hello"].generation
     await accepted(client, "delete_app", name="hello")
     await accepted(client, "add_app", **APP)
     assert await read(client, "get_linked_models", app_name="hello") == []
-    assert await store.read_state("hello", "0") is None
     assert (await store.read_snapshot()).applications["hello"].generation > first
 
 
