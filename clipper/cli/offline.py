@@ -6,11 +6,11 @@ long computation stays off the servers. It is loaded by the commands that need i
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from clipper.cli import context, plots
@@ -68,7 +68,7 @@ def replay(
     question = Question(LossKind(settings["loss"]), settings["loss_scale"], settings["costs"], seed)
     found = evaluate(_log(connection, app, count), target, question)
     if session.output.is_json:
-        session.output.json(msgspec.to_builtins(found) | {"policy": policy})
+        session.output.json(_plain(found) | {"policy": policy})
         return
     session.output.table(
         f"Mean loss of {policy} on {found.queries} queries of {app}",
@@ -140,8 +140,8 @@ def calibrate(
             {
                 "answers": len(answers.losses),
                 "in_use": method,
-                "calibrations": msgspec.to_builtins(checks),
-                "min_confidence": None if tuning is None else msgspec.to_builtins(tuning),
+                "calibrations": _plain(checks),
+                "min_confidence": None if tuning is None else _plain(tuning),
             }
         )
         return
@@ -218,14 +218,14 @@ def tune(
             {"chosen thresholds": (judged.cost, judged.accuracy)},
         )
     if session.output.is_json:
-        session.output.json(msgspec.to_builtins(found))
+        session.output.json(_plain(found))
         return
     session.output.table(
         f"Cascade of {app} on {found.queries} labelled queries",
         ("property", "value"),
         _cascade_rows(found),
     )
-    session.output.text(f"policy_options: {msgspec.json.encode(found.options).decode()}")
+    session.output.text(f"policy_options: {json.dumps(found.options)}")
     if plot is not None:
         session.output.note(f"Accuracy over cost is drawn in {plot}")
 
@@ -254,7 +254,16 @@ def _cascade_rows(found: CascadeTuning) -> list[tuple[str, object]]:
     ]
 
 
+def _plain(found: object) -> Any:
+    """Return structs as what JSON is made of."""
+    import msgspec
+
+    return msgspec.to_builtins(found)
+
+
 def _log(connection: ClipperConnection, app: str, count: int) -> list[FeedbackRecord]:
+    import msgspec
+
     from clipper.selection.records import decode_feedback
 
     try:

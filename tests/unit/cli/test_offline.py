@@ -107,7 +107,7 @@ def test_replay_takes_the_newest_queries(run: Run, cluster: FakeCluster) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--policy", "nonsense"), "no policy 'nonsense'"),
+        (("--policy", "nonsense"), "'nonsense'"),
         (("--policy", "exp3", "--option", "eta=-1"), "policy_options.eta"),
         (("--policy", "exp3", "--option", "eta"), "NAME=VALUE"),
     ],
@@ -162,7 +162,7 @@ def test_a_cascade_is_tuned(run: Run, cluster: FakeCluster) -> None:
     outcome = run(*arguments, "--signal", "entropy")
     assert outcome.code == 0
     assert "entropy" in outcome.out
-    assert f'policy_options: {{"order":["{CHEAP.name}","{DEAR.name}"]' in outcome.out
+    assert f'policy_options: {{"order": ["{CHEAP.name}", "{DEAR.name}"]' in outcome.out
 
 
 @pytest.mark.parametrize(
