@@ -168,7 +168,7 @@ class Exp4Policy(SelectionPolicy):
         weights = shares(log_weights, self._gamma)
         blame = losses
         if self._variant != "c" and votes and answer is not None and answer_loss is not None:
-            blame = self._blame(arms, weights, votes, answer.label, answer_loss)
+            blame = self._blame(arms, weights, votes, answer.label, answer_loss) or losses
         heard = [(blame[arm], w) for arm, w in zip(arms, weights, strict=True) if arm in blame]
         if not heard:
             return ()
@@ -184,7 +184,7 @@ class Exp4Policy(SelectionPolicy):
         label: Label,
         loss: float,
     ) -> dict[Arm, float]:
-        """Return each voter's share in the loss of a drawn label."""
+        """Return each voter's share in the loss of a drawn label; nothing if nobody is for it."""
         voters = [(arm, w) for arm, w in zip(arms, weights, strict=True) if arm in votes]
         backing = {arm: self._backing(votes[arm], label) for arm, _ in voters}
         support = sum(backing[arm] * weight for arm, weight in voters)
