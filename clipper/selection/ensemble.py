@@ -137,9 +137,12 @@ class EnsemblePolicy(SelectionPolicy):
         if not self._learns_weights:
             return [1.0] * len(arms)
         losses = [max(_LEAST_LOSS, tally.mean) for tally in read_tallies(state, arms)]
+        if self._numeric:
+            return [1.0 / loss for loss in losses]
         # Log-odds suit models that err independently of each other. Real ones find the same inputs
         # hard, and with log-odds four poor models that err together overrule a good one.
-        return [1.0 / loss for loss in losses]
+        weights = [1.0 / loss if loss < 0.5 else 0.0 for loss in losses]
+        return weights if any(weights) else [1.0] * len(arms)
 
     def seed(self, state: State) -> State:
         """Start from a few observations of each model."""
