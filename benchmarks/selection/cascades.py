@@ -1,32 +1,37 @@
-"""Thresholds and gates for a cascade of two models, tuned on labelled examples.
+"""A cascade of a fast and a slow model on labelled examples, and a gate that knows the price.
 
-The functions that say "I don't know" of IDK cascades (Wang et al., UAI 2018; algorithms §3): by the
-largest probability, by entropy, and by a learned gate, which is fitted either to whether the fast
-model is right, or to what the cascade then costs.
+The product's tuner finds thresholds for a wanted accuracy. What is here beside it is the objective
+of the paper (Wang et al., UAI 2018; algorithms §3): mean loss plus a price for every query that the
+slow model is asked too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
 
 from benchmarks.selection.experts import Array
 from benchmarks.selection.learning import NOBODY_IN_PARTICULAR, make
+from clipper.selection.cascade_tuning import Example
+from clipper.selection.gate_fitting import fit_gate
 from clipper.selection.policy import Arm, State
-from clipper.selection.trust import read_features
+from clipper.selection.trust import Gate, read_features
 from clipper.selection.votes import Vote, read_vote
 
-Examples = Sequence[tuple[Mapping[Arm, Vote], str]]
+Ballots = Sequence[tuple[Mapping[Arm, Vote], str]]
+"""Who says what about an image, and its label."""
 
-_STEPS = 101
-_NOTHING_LEARNED: State = {}
+Options = dict[str, Any]
+"""Of the policy ``cascade``."""
+
+_STEPS = 201
+_LEARNS_NOTHING: State = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,106 +40,79 @@ class Outcome:
 
     accuracy: float
     unsure: float
-    """Share of queries for which the slow model is asked too."""
+    """Share of queries that ask the slow model too."""
 
-    def cost(self, slow_cost: float) -> float:
-        """Return the cost of a query; asking the fast model costs 1."""
-        return 1.0 + self.unsure * slow_cost
-
-
-Options = dict[str, Any]
-"""Of the policy ``cascade``."""
+    def objective(self, price: float) -> float:
+        """Return mean loss plus ``price`` for each query that asks the slow model."""
+        return 1.0 - self.accuracy + price * self.unsure
 
 
-def outcome(options: Options, arms: Sequence[Arm], examples: Examples) -> Outcome:
+def run_cascade(options: Options, arms: Sequence[Arm], examples: Ballots) -> Outcome:
     """Run the policy on examples, as the selector does."""
     policy = make("cascade", **options)
     rng = random.Random(0)
     right = unsure = 0
     for ballot, label in examples:
-        choice = policy.choose(_NOTHING_LEARNED, arms, NOBODY_IN_PARTICULAR, rng)
+        choice = policy.choose(_LEARNS_NOTHING, arms, NOBODY_IN_PARTICULAR, rng)
         votes = {arm: ballot[arm] for arm in choice.ask}
-        while further := policy.advance(_NOTHING_LEARNED, choice, votes, ()):
+        while further := policy.advance(_LEARNS_NOTHING, choice, votes, ()):
             votes |= {arm: ballot[arm] for arm in further}
-        output = policy.combine(_NOTHING_LEARNED, choice, votes, rng).output
+        output = policy.combine(_LEARNS_NOTHING, choice, votes, rng).output
         right += output is not None and read_vote(output).label == label
         unsure += len(votes) > 1
     return Outcome(right / len(examples), unsure / len(examples))
 
 
-def accuracy(arm: Arm, examples: Examples) -> float:
-    """Return how often one model is right."""
-    return statistics.fmean(ballot[arm].label == label for ballot, label in examples)
+def examples_of(arms: Sequence[Arm], ballots: Ballots) -> list[Example]:
+    """Return what the tuner learns from."""
+    return [
+        Example(
+            tuple(read_features(ballot[arm]) for arm in arms),
+            tuple(float(ballot[arm].label != label) for arm in arms),
+        )
+        for ballot, label in ballots
+    ]
 
 
-def grid(signal: str, gate: Mapping[str, float] | None, fast: Arm) -> Iterable[Options]:
-    """Yield the policy's options for every threshold of a signal, the surest last."""
-    gates = {} if gate is None else {"gates": {fast.name: dict(gate)}}
-    for step in range(_STEPS):
-        share = step / (_STEPS - 1)
-        threshold = 2.4 * (1.0 - share) if signal == "entropy" else share
-        yield {"signal": signal, "threshold": threshold, **gates}
+def best_on_grid(fast: str, examples: Sequence[Example], price: float) -> Options:
+    """Return the threshold on the largest probability with the least objective."""
+    sure = np.array([0.0 if e.features[0] is None else e.features[0][0] for e in examples])
+    losses = np.array([example.losses for example in examples])
+
+    def objective(threshold: float) -> float:
+        keeps = sure >= threshold
+        return float(np.where(keeps, losses[:, 0], losses[:, 1] + price).mean())
+
+    return {"threshold": min(np.linspace(0.0, 1.0, _STEPS).tolist(), key=objective)}
 
 
-def tune(
-    candidates: Iterable[Options], arms: Sequence[Arm], examples: Examples, least_accuracy: float
-) -> Options:
-    """Return the candidate that asks the slow model least often, of those accurate enough."""
-    judged = [(outcome(options, arms, examples), options) for options in candidates]
-    enough = [(found.unsure, n) for n, (found, _) in enumerate(judged)
-              if found.accuracy >= least_accuracy]  # fmt: skip
-    if not enough:
-        raise ValueError(f"no candidate is right in {least_accuracy:.1%} of the examples")
-    return judged[min(enough)[1]][1]
+def best_gate(fast: str, examples: Sequence[Example], price: float) -> Options:
+    """Return a gate fitted to the objective itself.
 
-
-def fit_gate(fast: Arm, examples: Examples) -> dict[str, float]:
-    """Fit a gate to whether the fast model is right: it knows nothing of cost."""
-    features, right = _features(fast, examples)
-    model = LogisticRegression(C=10.0).fit(features, right)
-    return _gate(float(model.intercept_[0]), model.coef_[0].tolist())
-
-
-def fit_gate_to_cost(
-    fast: Arm, slow: Arm, examples: Examples, price: float, start: Mapping[str, float]
-) -> dict[str, float]:
-    """Fit a gate to the cascade's mean loss plus ``price`` for each query that goes to the slow.
-
-    A query goes there with the probability that the gate gives: what is minimised has a slope.
-    The policy cuts at one half.
+    A query is kept with the probability that the gate gives, which gives the objective a slope;
+    the policy then cuts at one half. The search starts from the gate that knows no price.
     """
-    features, right = _features(fast, examples)
-    slow_wrong = np.array([float(ballot[slow].label != label) for ballot, label in examples])
-    keeps, sends = 1.0 - right, slow_wrong + price
-    inputs = np.column_stack([np.ones(len(features)), features])
+    features = [example.features[0] for example in examples]
+    fast_losses = [example.losses[0] for example in examples]
+    keeps = np.array(fast_losses)
+    sends = np.array([example.losses[1] for example in examples]) + price
+    inputs = np.array([[1.0, *(one or (0.0, 0.0, 0.0))] for one in features])
 
     def objective(weights: Array) -> tuple[float, Array]:
         sure = 1.0 / (1.0 + np.exp(-np.clip(inputs @ weights, -60.0, 60.0)))
         slope = (keeps - sends) * sure * (1.0 - sure)
-        penalty = 1e-6 * float(weights @ weights)
-        loss = float((sure * keeps + (1.0 - sure) * sends).mean()) + penalty
-        return loss, inputs.T @ slope / len(inputs) + 2e-6 * weights
+        return float((sure * keeps + (1.0 - sure) * sends).mean()), inputs.T @ slope / len(inputs)
 
-    names = ("intercept", "max_probability", "entropy", "margin")
-    first = np.array([start[name] for name in names])
-    found = min(
-        (minimize(objective, scale * first, jac=True) for scale in (1.0, 3.0)),
-        key=lambda result: float(result.fun),
-    )
-    return _gate(float(found.x[0]), found.x[1:].tolist())
+    start = np.array(msgspec.structs.astuple(fit_gate(features, fast_losses)))
+    # Where the gate says 1 less the price, keeping costs as much as sending.
+    start[0] -= np.log((1.0 - price) / price)
+    found = _least(objective, start)
+    gate = Gate(*(float(weight) for weight in found))
+    return {"signal": "gate", "threshold": 0.5, "gates": {fast: msgspec.structs.asdict(gate)}}
 
 
-def _features(fast: Arm, examples: Examples) -> tuple[Array, Array]:
-    rows = [read_features(ballot[fast]) for ballot, _ in examples]
-    right = [float(ballot[fast].label == label) for ballot, label in examples]
-    return np.array(rows, dtype=float), np.array(right)
-
-
-def _gate(intercept: float, coefficients: Sequence[float]) -> dict[str, float]:
-    max_probability, entropy, margin = coefficients
-    return {
-        "intercept": intercept,
-        "max_probability": max_probability,
-        "entropy": entropy,
-        "margin": margin,
-    }
+def _least(objective: Any, start: Array) -> Array:
+    scales: Iterable[float] = (1.0, 3.0)
+    tried = [minimize(objective, scale * start, jac=True, method="L-BFGS-B") for scale in scales]
+    best: Array = min(tried, key=lambda result: float(result.fun)).x
+    return best
