@@ -1,7 +1,7 @@
 """E12: what the default action is worth, by the confidence below which it is taken (NSDI'17 §5.2).
 
-A wrong answer costs 10, the default output 1, a right answer nothing. An application that is
-registered with ``min_confidence`` and a calibration decides like this.
+A wrong answer costs 10, the default output 1, a right answer nothing. The product's
+`cheapest_min_confidence` picks the threshold on one half of the images; the other half judges it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks.publishing import Result, panels
 from benchmarks.selection.ensembles import Judged, calibrator, halves, judge, learned
 from benchmarks.verdict import Verdict, at_most
 from clipper.selection.calibration import Calibration, Calibrator
+from clipper.selection.default_action import cheapest_min_confidence
 
 COST_OF_WRONG, COST_OF_DEFAULT = 10.0, 1.0
 _THRESHOLDS = [*np.linspace(0.0, 1.0, 101).tolist(), 1.001]
@@ -27,17 +28,14 @@ def run() -> Result:
     rows, verdicts = [], []
     figure, axes = panels(len(_COMBINES))
     for combine, axis in zip(_COMBINES, axes, strict=True):
-        on_validation, on_test = [], []
+        curves, chosen = [], []
         for feedback, examples in halves():
             learner = learned(combine, feedback)
             found = calibrator(Calibration.ISOTONIC, learner, feedback)
-            on_validation.append(_costs(judge(learner, feedback), found))
-            on_test.append(_costs(judge(learner, examples), found))
-        curve = [statistics.fmean(column) for column in zip(*on_test, strict=True)]
-        chosen = [
-            test[_cheapest(validation)]
-            for validation, test in zip(on_validation, on_test, strict=True)
-        ]
+            judged = judge(learner, examples)
+            curves.append([_cost(judged, found, threshold) for threshold in _THRESHOLDS])
+            chosen.append(_cost(judged, found, _pick(judge(learner, feedback), found)))
+        curve = [statistics.fmean(column) for column in zip(*curves, strict=True)]
         verdicts += _judge(combine, curve, statistics.fmean(chosen))
         rows += [
             {"ensemble": combine, "threshold": threshold, "cost": cost}
@@ -58,20 +56,19 @@ def run() -> Result:
     return Result("e12", title, rows, verdicts, figure, notes)
 
 
-def _costs(judged: Sequence[Judged], found: Calibrator) -> list[float]:
-    """Return the mean cost of a query at each threshold."""
-    confidences = np.array([found(one.confidence) for one in judged])
-    costs = np.array([0.0 if one.right else COST_OF_WRONG for one in judged])
-    return [
-        float(np.where(confidences < threshold, COST_OF_DEFAULT, costs).mean())
-        for threshold in _THRESHOLDS
-    ]
+def _cost(judged: Sequence[Judged], found: Calibrator, threshold: float) -> float:
+    """Return the mean cost of a query when less sure answers become the default."""
+    return statistics.fmean(
+        COST_OF_DEFAULT if found(one.confidence) < threshold else COST_OF_WRONG * (not one.right)
+        for one in judged
+    )
 
 
-def _cheapest(costs: Sequence[float]) -> int:
-    """Return the middle of the thresholds that cost least."""
-    least = [at for at, cost in enumerate(costs) if cost == min(costs)]
-    return least[len(least) // 2]
+def _pick(judged: Sequence[Judged], found: Calibrator) -> float:
+    confidences = [found(one.confidence) for one in judged]
+    losses = [float(not one.right) for one in judged]
+    tuning = cheapest_min_confidence(confidences, losses, COST_OF_WRONG, COST_OF_DEFAULT)
+    return tuning.best.threshold
 
 
 def _judge(combine: str, curve: Sequence[float], chosen: float) -> list[Verdict]:

@@ -156,7 +156,8 @@ def _priced(labelled: Ballots) -> list[tuple[float, float, float]]:
     """Return for each price the objective of the fitted gate and of the best threshold."""
     found = []
     for price in PRICES:
-        gates, grids = [], []
+        gates: list[float] = []
+        grids: list[float] = []
         for seed in range(SPLITS):
             sought_on, judged_on = _halves(labelled, seed)
             examples = examples_of(_ARMS, sought_on)
