@@ -29,7 +29,8 @@ def parts(output: Path, soak_minutes: float) -> list[list[str]]:
     found = [["benchmarks.ladder", *to], ["benchmarks.stages", *to]]
     if importlib.util.find_spec("benchmarks.simulation") is not None:
         found.append(["benchmarks.simulation", *to])
-    found += [["benchmarks.experiments", *to], ["benchmarks.scale", *to]]
+    found += [["benchmarks.selection", *to], ["benchmarks.experiments", *to]]
+    found.append(["benchmarks.scale", *to])
     found.append(["benchmarks.shared_replica"])
     if soak_minutes > 0:
         found.append(["benchmarks.soak", *to, "--minutes", f"{soak_minutes:g}"])

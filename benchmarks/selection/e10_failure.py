@@ -41,6 +41,7 @@ _ARMS = arms(NAMES)
 _BEST = len(NAMES) - 1
 _SIMULATED = "exp3, the paper's form, models as accurate as the paper's"
 _COLOURS = {"exp3": "tab:blue", "exp4": "tab:red"}
+_MARKERS = {published.SURVIVOR: "s", published.FAILING: "x"}
 
 Ask = Callable[[random.Random, bool], tuple[Mapping[Arm, Vote], str]]
 """Draws a query: whether the best model fails → who says what, and the right label."""
@@ -212,17 +213,22 @@ def _compare(simulated: _Curve) -> list[Verdict]:
 def _plot_cumulative(axes: Axes, curves: Mapping[str, _Curve], statics: Sequence[_Curve]) -> None:
     ends = range(_EVERY, QUERIES + 1, _EVERY)
     for name, curve in zip(NAMES, statics, strict=True):
-        style = "-" if name == NAMES[_BEST] else ":"
-        axes.plot(ends, [curve.cumulative(end) for end in ends], style, color="0.6", linewidth=1)
-        axes.annotate(name, (QUERIES, curve.cumulative(QUERIES)), fontsize=6, color="0.4")
+        fails = name == NAMES[_BEST]
+        label = f"{name} alone, fails" if fails else None
+        style = "-" if fails else ":"
+        axes.plot(
+            ends, [curve.cumulative(end) for end in ends], style, color="0.5", linewidth=1,
+            label=label or ("the others alone" if name == NAMES[0] else None),
+        )  # fmt: skip
     _plot_lines(axes, curves, lambda curve, end: curve.cumulative(end))
     for name, points in published.CUMULATIVE.items():
         axes.plot(
-            list(points), list(points.values()), "D", markersize=5, markerfacecolor="none",
-            color=_COLOURS.get(name, "0.3"), label=f"published, CIFAR-10: {name}",
+            list(points), list(points.values()), _MARKERS.get(name, "D"), markersize=5,
+            markerfacecolor="none", color=_COLOURS.get(name, "0.2"),
+            label=f"published, CIFAR-10: {name}",
         )  # fmt: skip
-    axes.set(xlabel="queries", ylabel="mean error so far", ylim=(0, 0.55))
-    axes.legend(fontsize=6, loc="upper right")
+    axes.set(xlabel="queries", ylabel="mean error so far", ylim=(0, 0.75))
+    axes.legend(fontsize=6, loc="upper right", ncols=2)
 
 
 def _plot_windows(axes: Axes, curves: Mapping[str, _Curve]) -> None:
