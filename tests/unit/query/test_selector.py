@@ -129,6 +129,20 @@ def test_below_the_required_confidence_the_default_is_given_with_its_reason() ->
     assert record.answer is not None, "feedback must find what was held back"
 
 
+def test_a_decided_vote_waits_for_the_confidence_that_is_asked_for() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.9)
+
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    assert not only(request).done
+    say(containers["c"], "cat")
+
+    assert answer(request) == "cat"
+    assert extra(request)["confidence"] == 1.0
+
+
 def test_a_cascade_asks_the_dear_model_only_when_the_cheap_one_is_unsure() -> None:
     bench = Bench()
     containers = serve(bench, "cascade", "ab", policy_options={"threshold": 0.8})
