@@ -6,6 +6,7 @@ them, c combines by weighted vote and learns from every expert's loss (Hedge).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -34,9 +35,6 @@ from clipper.selection.weights import (
     seed_log_weights,
     shares,
 )
-
-_SEED_LOSSES = 4.0
-"""A new user's weights are as far apart as this many losses of one model."""
 
 
 class Exp4Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,8 +137,13 @@ class Exp4Policy(SelectionPolicy):
         return Combined(output, min(1.0, support[label]), voters)
 
     def seed(self, state: State) -> State:
-        """Start from weights that a few losses level."""
-        return seed_log_weights(state, _SEED_LOSSES * self._eta)
+        """Start with the application's best model as heavy as all others, or one loss ahead.
+
+        A first answer is then the application's, and a user for whom another model is better has
+        the lead gone after the best one's first losses.
+        """
+        models = sum(field.startswith(f"{WEIGHT}/") for field in state)
+        return seed_log_weights(state, max(self._eta, math.log(max(1, models))))
 
     def observe(
         self,
