@@ -109,10 +109,11 @@ class Selector:
             further = query.application.policy.advance(
                 query.state, query.choice, query.votes, query.missing
             )
+            ended = further is None and (query.heard_all or self._is_sure(query))
         except Exception as error:
             query.request.error = error
-            further = None
-        if further is None:
+            further, ended = None, True
+        if ended:
             self.finish(query)
             return
         if further:
@@ -134,6 +135,16 @@ class Selector:
         if query.asked:
             self._record(query, combined, input_bytes)
             self._ask_shadows(query, combined, input_bytes)
+
+    def _is_sure(self, query: SelectedQuery) -> bool:
+        """Whether a decided answer can be returned, or needs the votes that are still to come."""
+        least = query.application.min_confidence
+        if not least:
+            return True
+        confidence = query.application.policy.combine(
+            query.state, query.choice, query.votes, self._rng
+        ).confidence
+        return confidence is None or query.application.calibrated(confidence) >= least
 
     def _begin_all(self, queries: Sequence[SelectedQuery], state: State) -> None:
         for query in queries:
