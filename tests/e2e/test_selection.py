@@ -350,7 +350,7 @@ def test_the_default_policy_refuses_feedback_in_the_originals_words(served: Serv
         ({"policy": "best"}, "policy: there is no policy 'best'"),
         ({"policy": "exp3", "policy_options": {"eta": -1}}, "policy_options.eta: "),
         ({"policy": "exp3", "policy_options": {"etta": 1}}, "policy_options.etta: unknown"),
-        ({"policy": "ab", "policy_options": {"weights": {"a": "1"}}}, "policy_options.weights[a]"),
+        ({"policy": "ab", "policy_options": {"weights": {"a": "1"}}}, "policy_options.weights.a: "),
         ({"policy": "ensemble", "min_confidence": 1.5}, "min_confidence"),
         ({"policy": "ensemble", "calibration": "magic"}, "calibration"),
         ({"policy": "exp3", "loss": "log"}, "loss"),
