@@ -109,10 +109,11 @@ class Selector:
             further = query.application.policy.advance(
                 query.state, query.choice, query.votes, query.missing
             )
+            ended = further is None and (query.heard_all or self._is_sure(query))
         except Exception as error:
             query.request.error = error
-            further = None
-        if further is None and not self._may_become_sure(query):
+            further, ended = None, True
+        if ended:
             self.finish(query)
             return
         news = [arm for arm in further or () if arm not in query.asked]
@@ -135,16 +136,15 @@ class Selector:
             self._record(query, combined, input_bytes)
             self._ask_shadows(query, combined, input_bytes)
 
-    def _may_become_sure(self, query: SelectedQuery) -> bool:
-        """Whether votes to come could make a decided answer sure enough to be given."""
-        application = query.application
-        if not application.min_confidence or query.heard_all or query.request.error is not None:
-            return False
-        confidence = self._combined(query).confidence
-        return (
-            confidence is not None
-            and application.calibrated(confidence) < application.min_confidence
-        )
+    def _is_sure(self, query: SelectedQuery) -> bool:
+        """Whether a decided answer can be returned, or needs the votes that are still to come."""
+        least = query.application.min_confidence
+        if not least:
+            return True
+        confidence = query.application.policy.combine(
+            query.state, query.choice, query.votes, self._rng
+        ).confidence
+        return confidence is None or query.application.calibrated(confidence) >= least
 
     def _begin_all(self, queries: Sequence[SelectedQuery], state: State) -> None:
         for query in queries:

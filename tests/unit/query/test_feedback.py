@@ -232,3 +232,21 @@ async def test_the_loss_is_the_one_the_application_was_registered_with(
 
     [entry] = map(decode_feedback, bench.selection_store.entries)
     assert entry.answer_loss == pytest.approx(expected)
+
+
+async def test_a_long_list_is_learned_in_parts_between_which_others_have_their_turn() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", "a")
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    named = Feedback("cat", query_id=only(request).query_id)
+    bare = [Feedback("cat", input=b"x", idempotency_key=f"key {n}") for n in range(1000)]
+    task = asyncio.create_task(bench.feedback.learn(application(bench), [*bare, named]))
+    seen = set()
+    while not task.done():
+        await asyncio.sleep(0)
+        seen.add(len(bench.selection_store.entries))
+
+    assert await task == [True] * 1001
+    assert len(seen) >= 10
+    assert state(bench)["led/n"] == 1001.0
