@@ -38,6 +38,7 @@ from clipper.container.work import Outcome
 from clipper.datatypes import InputType, OnDefault, Output, VersionedModelId
 from clipper.frontend import decoding
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
+from clipper.frontend.request_head import HeadCache
 from clipper.frontend.responses import Response, predict_response
 from clipper.frontend.worker import Worker
 from clipper.http_protocol import bounded_protocol
@@ -217,7 +218,7 @@ def _predict_protocols(batch: int) -> list[PredictProtocol]:
         raise AssertionError("a plain predict request went to uvicorn")
 
     clock = LoopClock(asyncio.get_running_loop())
-    door = PredictDoor(clock, 1 << 20, 300.0, 300.0, no_fallback)
+    door = PredictDoor(clock, HeadCache(1 << 20), 300.0, 300.0, no_fallback)
     door.predictions = cast("Any", _ConstantPredictions())
     protocols = [door.protocol(server_state=ServerState()) for _ in range(batch)]
     for protocol in protocols:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
+from clipper.frontend.request_head import HeadCache
 from clipper.http_protocol import bounded_protocol
 
 from .support import Frontend
@@ -97,7 +99,11 @@ class Connection:
         self.state = ServerState()
         self.fallback: Fallback | None = None
         self.door = PredictDoor(
-            frontend.clock, MAX_BODY_BYTES, KEEP_ALIVE_S, SEND_TIMEOUT_S, self._fall_back
+            frontend.clock,
+            HeadCache(MAX_BODY_BYTES),
+            KEEP_ALIVE_S,
+            SEND_TIMEOUT_S,
+            self._fall_back,
         )
         if started:
             self.door.predictions = frontend.predictions
@@ -145,20 +151,25 @@ def without_ids(written: bytes) -> bytes:
     return re.sub(rb'"query_id":\d+', b'"query_id":N', written)
 
 
-def server_protocol(frontend: Frontend, fast: bool) -> tuple[Any, Transport]:
-    """Connect through the protocol that a worker would use, with uvicorn's own behind it.
+class Reading(enum.Enum):
+    """The ways in which a worker may read HTTP."""
 
-    Args:
-        frontend: what answers.
-        fast: begin with the class for predict requests.
-    """
-    slow: Any = bounded_protocol(SEND_TIMEOUT_S)
-    door = PredictDoor(frontend.clock, MAX_BODY_BYTES, KEEP_ALIVE_S, SEND_TIMEOUT_S, slow)
+    UVICORN = "uvicorn's class, with limits"
+    WHOLE = "the same, and whole requests with known heads by hand"
+    PREDICT = "the class for predict requests, with that one behind it"
+
+
+def server_protocol(frontend: Frontend, reading: Reading) -> tuple[Any, Transport]:
+    """Connect to a frontend through the protocol that a worker would use."""
+    heads = HeadCache(MAX_BODY_BYTES)
+    read_head = None if reading is Reading.UVICORN else heads.read
+    slow: Any = bounded_protocol(SEND_TIMEOUT_S, read_head)
+    door = PredictDoor(frontend.clock, heads, KEEP_ALIVE_S, SEND_TIMEOUT_S, slow)
     door.predictions = frontend.predictions
     config = uvicorn.Config(
         frontend.http,
         interface="asgi3",
-        http=door.protocol if fast else slow,  # type: ignore[arg-type]
+        http=door.protocol if reading is Reading.PREDICT else slow,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,
