@@ -120,7 +120,7 @@ def _rendered(status: int, headers: Headers) -> tuple[bytes, int] | None:
         name = name.lower()
         if name in _UNUSUAL or HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
             return None
-        if name == b"content-length":
+        if name == b"content-length" and value.isdigit():
             length = int(value)
         lines += [name, b": ", value, b"\r\n"]
     return None if length is None else (b"".join([*lines, b"\r\n"]), length)

@@ -166,10 +166,15 @@ def server_protocol(frontend: Frontend, reading: Reading) -> tuple[Any, Transpor
     slow: Any = bounded_protocol(SEND_TIMEOUT_S, read_head)
     door = PredictDoor(frontend.clock, heads, KEEP_ALIVE_S, SEND_TIMEOUT_S, slow)
     door.predictions = frontend.predictions
+    return connected(frontend.http, door.protocol if reading is Reading.PREDICT else slow)
+
+
+def connected(app: Any, http: Any, loop: Any = None) -> tuple[Any, Transport]:
+    """Connect to an ASGI application through what uvicorn takes as its ``http`` setting."""
     config = uvicorn.Config(
-        frontend.http,
+        app,
         interface="asgi3",
-        http=door.protocol if reading is Reading.PREDICT else slow,  # type: ignore[arg-type]
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -179,10 +184,11 @@ def server_protocol(frontend: Frontend, reading: Reading) -> tuple[Any, Transpor
         proxy_headers=False,
     )
     config.load()
-    arguments = {"config": config, "server_state": ServerState(), "app_state": {}}
-    transport = Transport()
+    state = ServerState()
     made: Any = config.http_protocol_class
-    protocol = made(**arguments)
+    more = {} if loop is None else {"_loop": loop}
+    protocol = made(config=config, server_state=state, app_state={}, **more)
+    transport = Transport()
     transport.protocol = protocol
     protocol.connection_made(transport)
     return protocol, transport
