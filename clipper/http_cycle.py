@@ -28,19 +28,17 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class WholeRequestCycle(RequestResponseCycle):
     """A request that came with its body; its method is not HEAD.
 
-    A response that is unusual is left to uvicorn's class, which writes head and body apart.
+    Headers are usual in a tuple of tuples. A response that is unusual in this or another way is
+    left to uvicorn's class, which writes head and body apart.
     """
 
-    def __init__(self, body: bytes, **arguments: Any) -> None:
-        """Take the body, and what uvicorn's class takes."""
-        super().__init__(**arguments)
-        self.more_body = False
-        self._whole: bytes | None = body
-        self._start: Any = None
-        """The message that begins the response. ASGI lets it wait for the one that follows."""
+    _whole: bytes | None = None
+    """The body, until the application has taken it."""
+    _start: Any = None
+    """The message that begins the response. ASGI lets it wait for the one that follows."""
 
-    def begin(self, app: Any) -> Coroutine[Any, Any, None] | None:
-        """Run the application until it waits for something.
+    def begin(self, app: Any, body: bytes) -> Coroutine[Any, Any, None] | None:
+        """Run the application on a body until it waits for something.
 
         So far it runs in no task of its own, and what it does to context variables stays. It must
         not ask for a task, as `asyncio.timeout` and anyio do, before it has waited for the first
@@ -49,6 +47,8 @@ class WholeRequestCycle(RequestResponseCycle):
         Returns:
             What remains to be run, in a task; None when the application has finished.
         """
+        self._whole = body
+        self.more_body = False
         running = self.run_asgi(app)
         try:
             waited_for = running.send(None)
@@ -73,13 +73,13 @@ class WholeRequestCycle(RequestResponseCycle):
                 return
         else:
             self._start = None
-            if self._is_usual(message):
-                body = message["body"]
-                headers = tuple(map(tuple, start.get("headers", ())))
-                rendered = _rendered(start["status"], headers)
-                if rendered is not None and rendered[1] == len(body):
-                    self._finish(rendered[0] + body)
-                    return
+            response = self._joined(start, message)
+            if response is not None:
+                self.transport.write(response)
+                self.response_started = self.response_complete = True
+                self.message_event.set()
+                self.on_response()
+                return
             await super().send(start)
         await super().send(message)
 
@@ -88,10 +88,10 @@ class WholeRequestCycle(RequestResponseCycle):
         self._start = None
         await super().send_500_response()
 
-    def _is_usual(self, message: Any) -> bool:
-        return (
+    def _joined(self, start: Any, message: Any) -> bytes | None:
+        """Return the response as bytes, if it is a usual one that may be written now."""
+        usual = (
             message["type"] == "http.response.body"
-            and "body" in message
             and not message.get("more_body")
             and self.keep_alive
             and not self.disconnected
@@ -99,12 +99,12 @@ class WholeRequestCycle(RequestResponseCycle):
             and not self.default_headers
             and not self.access_log
         )
-
-    def _finish(self, response: bytes) -> None:
-        self.transport.write(response)
-        self.response_started = self.response_complete = True
-        self.message_event.set()
-        self.on_response()
+        if not usual:
+            return None
+        headers = start.get("headers", ())
+        head = _rendered(start["status"], headers) if type(headers) is tuple else None
+        body: bytes = message.get("body", b"")
+        return head[0] + body if head is not None and head[1] == len(body) else None
 
 
 @functools.lru_cache(_HEADS_KEPT)

@@ -104,6 +104,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._read_head = read_head
         self._in_message = False
         """Whether the parser is within a request."""
+        self._whole_ended = asyncio.Event()
+        """One for all whole requests: who still waits for the end of an earlier one is awake."""
         self._send_timeout_s = send_timeout_s
         self._send_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -160,13 +162,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The response has been written; from now on the connection may be idle."""
-        if self.pipeline or self.transport.is_closing():
+        if self.pipeline or self.flow.read_paused:
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
-        self.flow.resume_reading()
         self._idle_since_s = self.loop.time()
-        if self.timeout_keep_alive_task is None:
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
             self._await_request(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -193,7 +194,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _serve_whole(self, data: bytes, read_head: ReadHead) -> bool:
         """Serve data that is one whole request with a known head; False: it is not."""
-        if self._in_message or self._serving():
+        before = self.cycle
+        if self._in_message or not (before is None or before.response_complete):
             return False
         body_at = data.find(_END_OF_HEAD) + 4
         head = read_head(data[:body_at]) if body_at > 3 else None
@@ -207,8 +209,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         scope["scheme"] = self.scheme
         scope["state"] = self.app_state.copy()
         self.scope = scope
+        self._whole_ended.clear()
         self.cycle = cycle = WholeRequestCycle(
-            data[body_at:],
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -216,12 +218,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=self._whole_ended,
             expect_100_continue=False,
             keep_alive=True,
             on_response=self.on_response_complete,
         )
-        rest = cycle.begin(self.app)
+        rest = cycle.begin(self.app, data[body_at:])
         if rest is not None:
             task = self.loop.create_task(rest)
             task.add_done_callback(self.tasks.discard)
