@@ -28,8 +28,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class WholeRequestCycle(RequestResponseCycle):
     """A request that came with its body; its method is not HEAD.
 
-    Headers are usual in a tuple of tuples. A response that is unusual in this or another way is
-    left to uvicorn's class, which writes head and body apart.
+    A response that is unusual is left to uvicorn's class, which writes head and body apart.
     """
 
     _whole: bytes | None = None
@@ -101,8 +100,10 @@ class WholeRequestCycle(RequestResponseCycle):
         )
         if not usual:
             return None
-        headers = start.get("headers", ())
-        head = _rendered(start["status"], headers) if type(headers) is tuple else None
+        try:
+            head = _rendered(start["status"], tuple(start.get("headers", ())))
+        except TypeError:  # a header that is a list cannot be looked up
+            return None
         body: bytes = message.get("body", b"")
         return head[0] + body if head is not None and head[1] == len(body) else None
 
