@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import json
 import re
 from typing import Any
 
@@ -13,12 +14,14 @@ from uvicorn.server import ServerState
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
 from clipper.frontend.request_head import HeadCache
 from clipper.http_protocol import bounded_protocol
+from tests.unit.query.support import Container
 
 from .support import Frontend
 
 KEEP_ALIVE_S = 5.0
 SEND_TIMEOUT_S = 20.0
 MAX_BODY_BYTES = 100_000
+FIRST_QUERY_ID = 7 << 32
 
 
 class Transport(asyncio.Transport):
@@ -130,6 +133,39 @@ class Connection:
     def handed_over(self) -> bytes | None:
         """What the other class received; None: the connection is still here."""
         return None if self.fallback is None else self.fallback.received
+
+
+def post(body: bytes | str, path: bytes = b"/app/predict", headers: bytes = b"") -> bytes:
+    if isinstance(body, str):
+        body = json.dumps({"input": body}).encode()
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n"
+    return head % (path, headers, len(body)) + body
+
+
+def open_connection(started: bool = True) -> tuple[Connection, Container]:
+    frontend = Frontend()
+    return Connection(frontend, started), frontend.serve()
+
+
+def settle(connection: Connection) -> None:
+    connection.frontend.clock.settle()
+
+
+def compute(connection: Connection, container: Container, *texts: str) -> None:
+    """Have the outputs of some inputs in the cache."""
+    for text in texts:
+        connection.send(post(text))
+        settle(connection)
+        container.answer()
+    connection.take()
+    connection.frontend.statuses.clear()
+
+
+def answered(number: int, text: str) -> tuple[int, bytes]:
+    return 200, b'{"query_id":%d,"output":"out:%b","default":false}' % (
+        FIRST_QUERY_ID + number,
+        text.encode(),
+    )
 
 
 def split(written: bytes) -> list[tuple[int, dict[str, str], bytes]]:
