@@ -272,6 +272,17 @@ def test_the_default_policy_takes_one_model_and_answers_as_ever(served: Served) 
         assert (response.status_code, response.text) == (200, f"Feedback received? {known}")
 
 
+def test_a_query_of_a_deleted_application_teaches_its_successor_nothing(served: Served) -> None:
+    served.add("successor", ("a", "b"), policy="ensemble")
+    query_id = served.predict("successor", input=[1.0])["query_id"]
+    served.connection.unregister_application("successor")
+    app = served.add("successor", ("a", "b"), policy="exp3")
+    update = {"query_id": query_id, "label": "a"}
+    response = requests.post(served.url(app, "update"), json=update, timeout=60)
+    assert (response.status_code, response.text[:10]) == (400, "query_id: "), response.text
+    assert stored_state(served, app).version == 0
+
+
 QUERY = "the id of a query"
 """Stands for one that the application has answered."""
 
