@@ -215,12 +215,19 @@ class FeedbackService:
                     "queries that asked no model have none; send uid, input and label instead."
                 )
             try:
-                found[item.query_id] = decode_choice(raw)
+                record = decode_choice(raw)
             except msgspec.MsgspecError as error:
                 raise InvalidRequest(
                     f"{item.field}: the record of query {item.query_id} cannot be read: "
                     f"{error}. Send uid, input and label instead."
                 ) from error
+            if record.generation != application.record.generation:
+                raise InvalidRequest(
+                    f"{item.field}: query {item.query_id} is of an application "
+                    f"'{application.name}' that was deleted; another one of this name was "
+                    "registered since. Send uid, input and label if the feedback is meant for it."
+                )
+            found[item.query_id] = record
         return found
 
     async def _chosen_now(
@@ -252,6 +259,7 @@ class FeedbackService:
             answer=None if combined.output is None else combined.output.text,
             confidence=combined.confidence,
             silent=choice.silent,
+            generation=application.record.generation,
         )
 
     async def _votes(self, application: Application, record: ChoiceRecord) -> dict[Arm, Vote]:

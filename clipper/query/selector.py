@@ -226,6 +226,7 @@ class Selector:
             answer=None if answer is None else answer.text,
             confidence=combined.confidence,
             silent=query.choice.silent,
+            generation=query.application.record.generation,
         )
         self._choices.add(query.application.name, query.query_id, encode_record(record))
 

@@ -184,6 +184,19 @@ async def test_an_unknown_query_is_refused_by_the_fields_name_and_nothing_is_sto
     assert bench.selection_store.entries == []
 
 
+async def test_a_query_of_an_earlier_registration_teaches_nothing() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", "a")
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    serve(bench, "exp3", "b")
+
+    with pytest.raises(InvalidRequest, match=r"^query_id: .*was deleted"):
+        await learn(bench, Feedback("cat", query_id=only(request).query_id))
+
+    assert bench.selection_store.entries == []
+
+
 async def test_feedback_that_cannot_be_stored_says_so_and_teaches_nothing() -> None:
     bench = Bench()
     containers = serve(bench, "exp3", "a")
