@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -49,6 +49,9 @@ next ones are learned from with what these have taught."""
 
 _SHORTEST_RECOMPUTE_S = 1.0
 """Nobody's reply waits for a prediction that only feedback needs."""
+
+
+_Result = TypeVar("_Result")
 
 
 class Feedback(msgspec.Struct, frozen=True):
@@ -299,7 +302,7 @@ class FeedbackService:
             query.done = True
             self._executor.release(query)
             query.tasks.clear()
-            answered.set_result(query.outputs.get(model))
+            _give(answered, query.outputs.get(model))
 
         now_s = self._clock.now()
         patience_s = max(application.slo_s, _SHORTEST_RECOMPUTE_S)
@@ -314,7 +317,7 @@ class FeedbackService:
         if known is not None:
             return known
         loaded: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self._states.load(application, uid, loaded.set_result)
+        self._states.load(application, uid, lambda state: _give(loaded, state))
         return await loaded
 
     def _update(
@@ -330,6 +333,12 @@ class FeedbackService:
             None if floor is None else Clamp(floor.kind, floor.depth),
             seed,
         )
+
+
+def _give(waiting: asyncio.Future[_Result], result: _Result) -> None:
+    """Set a result, unless whoever waited for it was cancelled."""
+    if not waiting.done():
+        waiting.set_result(result)
 
 
 def _books(
