@@ -21,10 +21,12 @@ MAX_UPDATES = 10_000
 """Labels in one request."""
 
 _LONGEST_KEY = 256
+_LONGEST_LABEL = 4096
 _MAX_QUERY_ID = 1 << 53
 _ORIGINAL = frozenset(("uid", "input", "label"))
 _FORMS = " Feedback has query_id and label, or uid, input and label."
 _KNOWN = _ORIGINAL | {"query_id", "idempotency_key"}
+_BESIDE_UPDATES = frozenset(("updates", "idempotency_key"))
 
 
 class FeedbackBody(NamedTuple):
@@ -48,10 +50,12 @@ def decode_feedback(
     """
     value = slow_object(body, UPDATE_SCHEMA)
     if "updates" not in value:
-        if idempotency_key is not None:
-            value.setdefault("idempotency_key", idempotency_key)
-        return FeedbackBody([_one(value, "", input_type, kind)], value.keys() <= _ORIGINAL)
+        key = _key(idempotency_key, "")
+        original = key is None and value.keys() <= _ORIGINAL
+        return FeedbackBody([_one(value, "", input_type, kind, key)], original)
+    _refuse_unknown(value, "", _BESIDE_UPDATES)
     updates = value["updates"]
+    key = _key(value.get("idempotency_key", idempotency_key), "")
     if not isinstance(updates, list) or not updates:
         raise InvalidRequest("updates: expected a list with at least one object in it.")
     if len(updates) > MAX_UPDATES:
@@ -63,16 +67,17 @@ def decode_feedback(
         where = f"updates[{index}]"
         if not isinstance(item, dict):
             raise InvalidRequest(f"{where}: expected an object.")
-        if idempotency_key is not None:
-            item.setdefault("idempotency_key", f"{idempotency_key}#{index}")
-        feedback.append(_one(item, where + ".", input_type, kind))
+        item_key = None if key is None else f"{key}#{index}"
+        feedback.append(_one(item, where + ".", input_type, kind, item_key))
     return FeedbackBody(feedback, False)
 
 
-def _one(item: dict[str, Any], where: str, input_type: InputType, kind: LossKind) -> Feedback:
-    unknown = sorted(item.keys() - _KNOWN)
-    if unknown and (where or "query_id" in item):
-        raise InvalidRequest(f"{where}{unknown[0]}: unknown field; known: {', '.join(_KNOWN)}.")
+def _one(
+    item: dict[str, Any], where: str, input_type: InputType, kind: LossKind, key: str | None
+) -> Feedback:
+    """``key`` is the feedback's unless it has one of its own."""
+    if where or "query_id" in item:
+        _refuse_unknown(item, where, _KNOWN)
     query_id = item.get("query_id")
     packed: bytes | None = None
     if "query_id" not in item and not where:
@@ -88,13 +93,30 @@ def _one(item: dict[str, Any], where: str, input_type: InputType, kind: LossKind
         if "input" in item:
             packed = _packed(item, where, input_type)
     return Feedback(
-        label=check_label(item.get("label"), kind, f"{where}label"),
+        label=_label(item.get("label"), kind, where),
         query_id=_query_id(query_id, where),
         uid=_uid(item.get("uid"), where),
         input=packed,
-        idempotency_key=_key(item.get("idempotency_key"), where),
+        idempotency_key=_key(item.get("idempotency_key"), where) or key,
         field=f"{where}query_id",
     )
+
+
+def _refuse_unknown(item: dict[str, Any], where: str, known: frozenset[str]) -> None:
+    unknown = sorted(item.keys() - known)
+    if unknown:
+        raise InvalidRequest(
+            f"{where}{unknown[0]}: unknown field; known: {', '.join(sorted(known))}."
+        )
+
+
+def _label(value: Any, kind: LossKind, where: str) -> str:
+    label = check_label(value, kind, f"{where}label")
+    if len(label) > _LONGEST_LABEL:
+        raise InvalidRequest(
+            f"{where}label: {len(label)} characters; at most {_LONGEST_LABEL} are allowed."
+        )
+    return label
 
 
 def _packed(item: dict[str, Any], where: str, input_type: InputType) -> bytes:

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import itertools
 import logging
+from collections.abc import Sequence
 
 from clipper.clock import Cancellable, Clock
 from clipper.errors import StoreUnavailable
@@ -38,7 +39,7 @@ class ChoiceLogSettings:
     look_again_s: float = 0.05
     """Wait before the store is asked again for a record that it does not have."""
     find_s: float = 0.3
-    """Longest time for finding a record."""
+    """Longest time for finding records."""
 
 
 class ChoiceLog:
@@ -78,19 +79,22 @@ class ChoiceLog:
             elif self._timer is None:
                 self._timer = self._clock.call_later(self._settings.flush_s, self._begin_flush)
 
-    async def find(self, app: str, query_id: int) -> bytes | None:
-        """Return a record of any worker; None when there is none (any more).
+    async def find(self, app: str, query_ids: Sequence[int]) -> list[bytes | None]:
+        """Return records of any worker, in order; None where there is none (any more).
 
         Raises:
-            StoreUnavailable: it is not here, and the store cannot be asked.
+            StoreUnavailable: not all are here, and the store cannot be asked.
         """
+        found = {query_id: self._records.get((app, query_id)) for query_id in query_ids}
         give_up_at_s = self._clock.now() + self._settings.find_s
         while True:
-            record = self._records.get((app, query_id))
-            if record is None:
-                [record] = await self._store.read_choices(app, [query_id])
-            if record is not None or self._clock.now() >= give_up_at_s:
-                return record
+            missing = [query_id for query_id, record in found.items() if record is None]
+            if missing:
+                found.update(
+                    zip(missing, await self._store.read_choices(app, missing), strict=True)
+                )
+            if None not in found.values() or self._clock.now() >= give_up_at_s:
+                return [found[query_id] for query_id in query_ids]
             await self._pause(self._settings.look_again_s)
 
     async def flush(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -43,8 +43,15 @@ from clipper.store.selection import (
     StateUpdate,
 )
 
+_AT_ONCE = 100
+"""Labels of one request that are worked on together. Predictions of others go in between, and the
+next ones are learned from with what these have taught."""
+
 _SHORTEST_RECOMPUTE_S = 1.0
 """Nobody's reply waits for a prediction that only feedback needs."""
+
+
+_Result = TypeVar("_Result")
 
 
 class Feedback(msgspec.Struct, frozen=True):
@@ -64,8 +71,8 @@ class Feedback(msgspec.Struct, frozen=True):
 class ChoiceSource(Protocol):
     """Where choices of all workers are found again."""
 
-    async def find(self, app: str, query_id: int) -> bytes | None:
-        """Return the record of a query; None when there is none (any more)."""
+    async def find(self, app: str, query_ids: Sequence[int]) -> list[bytes | None]:
+        """Return the records of queries, in order; None where there is none (any more)."""
 
 
 class FeedbackSink(Protocol):
@@ -122,17 +129,25 @@ class FeedbackService:
             StoreUnavailable: some may not be stored. Sending all again counts those once that
                 have a query id or an idempotency key.
         """
-        records = await asyncio.gather(*(self._record(application, item) for item in feedback))
-        return await asyncio.gather(
-            *(
-                self._learn(application, item, record)
-                for item, record in zip(feedback, records, strict=True)
+        found = await self._found(application, feedback)
+        news: list[bool] = []
+        for first in range(0, len(feedback), _AT_ONCE):
+            some = feedback[first : first + _AT_ONCE]
+            news += await asyncio.gather(
+                *(self._learn(application, item, found.get(item.query_id)) for item in some)
             )
-        )
+        return news
 
     async def _learn(
-        self, application: Application, feedback: Feedback, record: ChoiceRecord
+        self, application: Application, feedback: Feedback, found: ChoiceRecord | None
     ) -> bool:
+        if found is None:
+            assert feedback.input is not None
+            record = await self._chosen_now(application, feedback.uid, feedback.input)
+        elif feedback.input is not None and not found.input:
+            record = msgspec.structs.replace(found, input=feedback.input)
+        else:
+            record = found
         votes = await self._votes(application, record)
         losses = {
             arm: loss(vote, feedback.label, application.loss, application.record.loss_scale)
@@ -184,32 +199,44 @@ class FeedbackService:
             return feedback.idempotency_key
         return self._unique() if feedback.query_id is None else f"query {feedback.query_id}"
 
-    async def _record(self, application: Application, feedback: Feedback) -> ChoiceRecord:
-        """Return the choice that the feedback is about; for a bare input, one as made now."""
-        if feedback.query_id is None:
-            assert feedback.input is not None
-            return await self._chosen_now(application, feedback.uid, feedback.input)
-        raw = await self._choices.find(application.name, feedback.query_id)
-        if raw is None:
-            raise InvalidRequest(
-                f"{feedback.field}: no query {feedback.query_id} of application "
-                f"'{application.name}' is known. Choices are forgotten after some time, and "
-                "queries that asked no model have none; send uid, input and label instead."
-            )
-        try:
-            record = decode_choice(raw)
-        except msgspec.MsgspecError as error:
-            raise InvalidRequest(
-                f"{feedback.field}: the record of query {feedback.query_id} cannot be read: "
-                f"{error}. Send uid, input and label instead."
-            ) from error
-        if feedback.input is not None and not record.input:
-            record = msgspec.structs.replace(record, input=feedback.input)
-        return record
+    async def _found(
+        self, application: Application, feedback: Sequence[Feedback]
+    ) -> dict[int | None, ChoiceRecord]:
+        """Return the choices that the feedback names, by query id."""
+        named = [item for item in feedback if item.query_id is not None]
+        if not named:
+            return {}
+        raws = await self._choices.find(
+            application.name, [item.query_id for item in named if item.query_id is not None]
+        )
+        found: dict[int | None, ChoiceRecord] = {}
+        for item, raw in zip(named, raws, strict=True):
+            if raw is None:
+                raise InvalidRequest(
+                    f"{item.field}: no query {item.query_id} of application "
+                    f"'{application.name}' is known. Choices are forgotten after some time, and "
+                    "queries that asked no model have none; send uid, input and label instead."
+                )
+            try:
+                record = decode_choice(raw)
+            except msgspec.MsgspecError as error:
+                raise InvalidRequest(
+                    f"{item.field}: the record of query {item.query_id} cannot be read: "
+                    f"{error}. Send uid, input and label instead."
+                ) from error
+            if record.generation != application.record.generation:
+                raise InvalidRequest(
+                    f"{item.field}: query {item.query_id} is of an application "
+                    f"'{application.name}' that was deleted; another one of this name was "
+                    "registered since. Send uid, input and label if the feedback is meant for it."
+                )
+            found[item.query_id] = record
+        return found
 
     async def _chosen_now(
         self, application: Application, uid: str, input_bytes: bytes
     ) -> ChoiceRecord:
+        """Return a choice for a bare input, as it would be made now."""
         table = self._arms(application)
         state = await self._state(application, uid)
         if table.arms:
@@ -235,6 +262,7 @@ class FeedbackService:
             answer=None if combined.output is None else combined.output.text,
             confidence=combined.confidence,
             silent=choice.silent,
+            generation=application.record.generation,
         )
 
     async def _votes(self, application: Application, record: ChoiceRecord) -> dict[Arm, Vote]:
@@ -274,7 +302,7 @@ class FeedbackService:
             query.done = True
             self._executor.release(query)
             query.tasks.clear()
-            answered.set_result(query.outputs.get(model))
+            _give(answered, query.outputs.get(model))
 
         now_s = self._clock.now()
         patience_s = max(application.slo_s, _SHORTEST_RECOMPUTE_S)
@@ -289,7 +317,7 @@ class FeedbackService:
         if known is not None:
             return known
         loaded: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self._states.load(application, uid, loaded.set_result)
+        self._states.load(application, uid, lambda state: _give(loaded, state))
         return await loaded
 
     def _update(
@@ -305,6 +333,12 @@ class FeedbackService:
             None if floor is None else Clamp(floor.kind, floor.depth),
             seed,
         )
+
+
+def _give(waiting: asyncio.Future[_Result], result: _Result) -> None:
+    """Set a result, unless whoever waited for it was cancelled."""
+    if not waiting.done():
+        waiting.set_result(result)
 
 
 def _books(

@@ -109,15 +109,16 @@ class Selector:
             further = query.application.policy.advance(
                 query.state, query.choice, query.votes, query.missing
             )
+            ended = further is None and (query.heard_all or self._is_sure(query))
         except Exception as error:
             query.request.error = error
-            further = None
-        if further is None:
+            further, ended = None, True
+        if ended:
             self.finish(query)
             return
-        if further:
-            query.asked += further
-            self._ask(query, further)
+        news = [arm for arm in further or () if arm not in query.asked]
+        query.asked += news
+        self._ask(query, news)
         if not query.done and query.heard_all:
             self.finish(query)
 
@@ -134,6 +135,16 @@ class Selector:
         if query.asked:
             self._record(query, combined, input_bytes)
             self._ask_shadows(query, combined, input_bytes)
+
+    def _is_sure(self, query: SelectedQuery) -> bool:
+        """Whether a decided answer can be returned, or needs the votes that are still to come."""
+        least = query.application.min_confidence
+        if not least:
+            return True
+        confidence = query.application.policy.combine(
+            query.state, query.choice, query.votes, self._rng
+        ).confidence
+        return confidence is None or query.application.calibrated(confidence) >= least
 
     def _begin_all(self, queries: Sequence[SelectedQuery], state: State) -> None:
         for query in queries:
@@ -167,15 +178,7 @@ class Selector:
         application = query.application
         heard = {*query.votes, *query.missing}
         query.late = tuple(arm for arm in query.asked if arm not in heard)
-        combined = Combined(None)
-        if query.request.error is None and query.asked:
-            try:
-                combined = application.policy.combine(
-                    query.state, query.choice, query.votes, self._rng
-                )
-            except Exception as error:
-                # It concerns this request alone: the task may have more queries to tell.
-                query.request.error = error
+        combined = self._combined(query)
         confidence = combined.confidence
         if confidence is not None:
             confidence = application.calibrated(confidence)
@@ -189,6 +192,17 @@ class Selector:
             query.reason = DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
         query.describe(confidence, list(query.votes) if application.policy.combines else None)
         return combined
+
+    def _combined(self, query: SelectedQuery) -> Combined:
+        if query.request.error is not None or not query.asked:
+            return Combined(None)
+        policy = query.application.policy
+        try:
+            return policy.combine(query.state, query.choice, query.votes, self._rng)
+        except Exception as error:
+            # It concerns this request alone: the task may have more queries to tell.
+            query.request.error = error
+            return Combined(None)
 
     def _release(self, query: Query) -> None:
         if query.tasks:
@@ -212,6 +226,7 @@ class Selector:
             answer=None if answer is None else answer.text,
             confidence=combined.confidence,
             silent=query.choice.silent,
+            generation=query.application.record.generation,
         )
         self._choices.add(query.application.name, query.query_id, encode_record(record))
 

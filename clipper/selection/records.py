@@ -35,6 +35,8 @@ class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
     """Raw confidence of the combination."""
     silent: tuple[Arm, ...] = ()
     """Asked as shadows."""
+    generation: int = 0
+    """Of the application's registration."""
 
     @property
     def choice(self) -> Choice:

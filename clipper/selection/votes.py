@@ -54,7 +54,10 @@ def canonical_label(value: Any) -> Label:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return _number(float(value))
+        try:
+            return _number(float(value))
+        except OverflowError:  # beyond the range of doubles an integer is a name like any other
+            return str(value)
     if isinstance(value, str):
         number = label_number(value.strip()) if value.strip() else None
         return value.strip() if number is None else _number(number)

@@ -92,13 +92,23 @@ CASES = {
 }
 
 
+SLOW = {"F5 XGBoost in a closure", "F9 PyTorch to ONNX"}
+"""Others show their framework and their way of deployment, too."""
+
+
 @pytest.fixture(scope="module")
 def shared_cluster(stock_images: StockImages) -> Iterator[DockerCluster]:
     with docker_cluster(stock_images) as cluster:
         yield cluster
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, case in CASES.items()
+    ],
+)
 def test_a_trained_model_says_through_rest_what_it_said_in_training(
     cluster: DockerCluster, stock_images: StockImages, case: Case
 ) -> None:

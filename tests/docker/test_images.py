@@ -161,6 +161,7 @@ def test_images_say_how_they_are_stopped_and_examined(
         assert settings["Config"]["Entrypoint"][0] == "python"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("docker") is None, reason="the docker command is not installed")
 def test_a_checkout_builds_with_docker_alone(
     stock_images: StockImages, engine: Engine, repository: str
@@ -246,6 +247,7 @@ def test_a_family_is_built_pushed_and_pulled_by_the_command(
         assert engine.client.images.get(name).id == pushed
 
 
+@pytest.mark.slow
 def test_credentials_are_needed_and_come_from_dockers_configuration(
     stock_images: StockImages,
     engine: Engine,

@@ -30,7 +30,7 @@ def serve(cluster: DockerCluster, number: float) -> None:
     connection.link_model_to_app(APP, MODEL)
 
 
-@pytest.fixture(params=["own networks", "one network"])
+@pytest.fixture(params=[pytest.param("own networks", marks=pytest.mark.slow), "one network"])
 def two(
     request: pytest.FixtureRequest, stock_images: StockImages
 ) -> Iterator[tuple[DockerCluster, DockerCluster]]:

@@ -81,3 +81,29 @@ def slowed_by(path: str) -> Predict:
         return [float(x[0]) * 2 for x in inputs]
 
     return predict
+
+
+def saying(name: str) -> Predict:
+    """Return a model that says "same", as others do, or its own name if the first number is odd."""
+
+    def predict(inputs: Any) -> list[Any]:
+        return [name if int(x[0]) % 2 else "same" for x in inputs]
+
+    return predict
+
+
+def held_up(gate: str, journal: str) -> Predict:
+    """Return a model that answers its batches once a file is there, and notes every input."""
+
+    def predict(inputs: Any) -> list[Any]:
+        import os
+        import time
+
+        with open(journal, "a") as file:
+            file.writelines(f"{x[0]}\n" for x in inputs)
+        give_up_at = time.monotonic() + 60.0
+        while not os.path.exists(gate) and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        return ["held up"] * len(inputs)
+
+    return predict

@@ -113,6 +113,26 @@ def xgboost(features: int = 64) -> Trained:
 
 
 @functools.cache
+def shallow_tree(depth: int) -> Trained:
+    """A decision tree that is too shallow for ten digits: right on about half with a depth of 4."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    x, y, x_test, y_test = _split(64)
+    model = DecisionTreeClassifier(max_depth=depth, random_state=7).fit(x, y)
+    return Trained(model, x_test, y_test, model.predict(x_test))
+
+
+@functools.cache
+def hasty() -> Trained:
+    """Logistic regression on 60 digits: right on about four of five, and unsure of the others."""
+    from sklearn.linear_model import LogisticRegression
+
+    x, y, x_test, y_test = _split(64)
+    model = LogisticRegression(max_iter=300).fit(x[:60], y[:60])
+    return Trained(model, x_test, y_test, model.predict(x_test))
+
+
+@functools.cache
 def lightgbm(features: int = 64) -> Trained:
     """Boosted trees of the scikit-learn interface; ``model.booster_`` is the `Booster`."""
     from lightgbm import LGBMClassifier
@@ -148,6 +168,30 @@ def onnx(features: int = 64) -> Trained:
 def predict_with_sklearn(model: Any, inputs: Any) -> Any:
     """Serve `sklearn`, and the scikit-learn style models of `xgboost` and `lightgbm`."""
     return model.predict(inputs)
+
+
+def predict_with_confidence(model: Any, inputs: Any) -> list[str]:
+    """Serve `hasty` with what it thinks of its own answers."""
+    import json
+
+    return [
+        json.dumps({"label": int(model.classes_[row.argmax()]), "confidence": float(row.max())})
+        for row in model.predict_proba(inputs)
+    ]
+
+
+def predict_unless_broken(path: str) -> Callable[[Any, Any], list[int]]:
+    """Serve `xgboost`, but answer at random while there is a file."""
+
+    def predict(model: Any, inputs: Any) -> list[int]:
+        import os
+        import random
+
+        if os.path.exists(path):
+            return [random.randrange(10) for _ in inputs]
+        return [int(label) for label in model.predict(inputs)]
+
+    return predict
 
 
 def predict_with_pytorch(module: Any, inputs: Any) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import requests
+
 from clipper.deployers import python as python_deployer
 from tests.e2e.clusters import Cluster
 
@@ -67,6 +69,30 @@ def test_l5_fixed_batch_size(cluster: Cluster) -> None:
     outputs = [prediction["output"] for prediction in answers["batch_predictions"]]
     assert len(outputs) == 450
     assert outputs.count(9) >= 315
+
+
+def test_a_policy_combines_models_and_learns_from_feedback(cluster: Cluster) -> None:
+    app = a_name("app")
+    cluster.connection.register_application(
+        app, "doubles", "DEFAULT", 3_000_000, policy="ensemble", min_confidence=0.5
+    )
+    for _ in range(2):
+        model = a_name()
+        python_deployer.deploy_python_closure(
+            cluster.connection, model, 1, "doubles", lambda inputs: [len(one) for one in inputs]
+        )
+        cluster.connection.link_model_to_app(app, model)
+
+    answer = cluster.predict(app, input=[1.1, 2.2, 3.3])
+    label = {"query_id": answer["query_id"], "label": 3}
+    counts = [
+        requests.post(cluster.url(app, "update"), json=label, timeout=60).json() for _ in range(2)
+    ]
+
+    assert (answer["default"], answer["output"], answer["confidence"]) == (False, 3, 1.0)
+    assert counts == [{"accepted": 1, "duplicates": 0}, {"accepted": 0, "duplicates": 1}]
+    summary = cluster.connection.get_policy(app)["summary"]
+    assert (summary["labelled"], summary["mean_loss"]) == (1, 0.0)
 
 
 def test_l6_scale_to_one_and_to_none(cluster: Cluster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.task import PredictTask
@@ -103,8 +103,8 @@ class Choices:
     def add(self, app: str, query_id: int, record: bytes) -> None:
         self.records[app, query_id] = record
 
-    async def find(self, app: str, query_id: int) -> bytes | None:
-        return self.records.get((app, query_id))
+    async def find(self, app: str, query_ids: Sequence[int]) -> list[bytes | None]:
+        return [self.records.get((app, query_id)) for query_id in query_ids]
 
     def of(self, query: Query, app: str = "app") -> ChoiceRecord:
         """Return the record of one query."""

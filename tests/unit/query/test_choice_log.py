@@ -64,37 +64,37 @@ async def test_own_records_are_found_without_the_store() -> None:
     bench = Bench()
     bench.store.up = False
     bench.log.add("a", 1, b"x")
-    assert await bench.log.find("a", 1) == b"x"
+    assert await bench.log.find("a", [1]) == [b"x"]
     assert bench.store.choice_reads == 0
     with pytest.raises(StoreUnavailable):
-        await bench.log.find("b", 1)
+        await bench.log.find("b", [1])
 
 
 async def test_a_record_that_another_worker_has_not_sent_yet_is_waited_for() -> None:
     bench = Bench()
-    search = asyncio.create_task(bench.log.find("a", 1))
+    search = asyncio.create_task(bench.log.find("a", [1]))
     await bench.pass_time(0.05)
     assert not search.done()
     await bench.store.write_choices("a", {1: b"x"})
     await bench.pass_time(0.05)
-    assert await search == b"x"
+    assert await search == [b"x"]
 
 
 async def test_a_record_that_is_nowhere_is_given_up_in_time() -> None:
     bench = Bench()
-    search = asyncio.create_task(bench.log.find("a", 1))
+    search = asyncio.create_task(bench.log.find("a", [1]))
     await bench.pass_time(0)
     await bench.pass_time(0.2)
     assert not search.done()
     for _ in range(5):
         await bench.pass_time(0.05)
     assert search.done()
-    assert search.result() is None
+    assert search.result() == [None]
 
 
 async def test_a_cancelled_search_leaves_nothing_behind() -> None:
     bench = Bench()
-    search = asyncio.create_task(bench.log.find("a", 1))
+    search = asyncio.create_task(bench.log.find("a", [1]))
     await bench.pass_time(0.01)
     search.cancel()
     await asyncio.wait([search])
@@ -148,3 +148,18 @@ async def test_flush_stores_what_is_left_or_gives_up_after_one_attempt() -> None
     assert bench.store.choice_writes == writes + 1
     await bench.pass_time(10)
     assert bench.store.choice_writes == writes + 1, "nothing goes on after the end"
+
+
+async def test_many_records_are_looked_for_together() -> None:
+    bench = Bench()
+    bench.log.add("a", 0, b"own")
+    await bench.store.write_choices("a", {number: b"%d" % number for number in range(1, 1000)})
+    found = await bench.log.find("a", range(1000))
+    assert found == [b"own", *(b"%d" % number for number in range(1, 1000))]
+    assert bench.store.choice_reads == 1
+    search = asyncio.create_task(bench.log.find("a", [1, 5000, 5001]))
+    await bench.pass_time(0.05)
+    await bench.store.write_choices("a", {5000: b"late"})
+    for _ in range(7):
+        await bench.pass_time(0.05)
+    assert await search == [b"1", b"late", None]

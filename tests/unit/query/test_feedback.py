@@ -184,6 +184,19 @@ async def test_an_unknown_query_is_refused_by_the_fields_name_and_nothing_is_sto
     assert bench.selection_store.entries == []
 
 
+async def test_a_query_of_an_earlier_registration_teaches_nothing() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", "a")
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    serve(bench, "exp3", "b")
+
+    with pytest.raises(InvalidRequest, match=r"^query_id: .*was deleted"):
+        await learn(bench, Feedback("cat", query_id=only(request).query_id))
+
+    assert bench.selection_store.entries == []
+
+
 async def test_feedback_that_cannot_be_stored_says_so_and_teaches_nothing() -> None:
     bench = Bench()
     containers = serve(bench, "exp3", "a")
@@ -232,3 +245,21 @@ async def test_the_loss_is_the_one_the_application_was_registered_with(
 
     [entry] = map(decode_feedback, bench.selection_store.entries)
     assert entry.answer_loss == pytest.approx(expected)
+
+
+async def test_a_long_list_is_learned_in_parts_between_which_others_have_their_turn() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", "a")
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    named = Feedback("cat", query_id=only(request).query_id)
+    bare = [Feedback("cat", input=b"x", idempotency_key=f"key {n}") for n in range(1000)]
+    task = asyncio.create_task(bench.feedback.learn(application(bench), [*bare, named]))
+    seen = set()
+    while not task.done():
+        await asyncio.sleep(0)
+        seen.add(len(bench.selection_store.entries))
+
+    assert await task == [True] * 1001
+    assert len(seen) >= 10
+    assert state(bench)["led/n"] == 1001.0

@@ -148,6 +148,20 @@ def test_below_the_required_confidence_the_default_is_given_with_its_reason() ->
     assert record.answer is not None, "feedback must find what was held back"
 
 
+def test_a_decided_vote_waits_for_the_confidence_that_is_asked_for() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.9)
+
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    assert not only(request).done
+    say(containers["c"], "cat")
+
+    assert answer(request) == "cat"
+    assert extra(request)["confidence"] == 1.0
+
+
 def test_a_cascade_asks_the_dear_model_only_when_the_cheap_one_is_unsure() -> None:
     bench = Bench()
     containers = serve(bench, "cascade", "ab", policy_options={"threshold": 0.8})
@@ -319,3 +333,45 @@ def test_an_unknown_policy_refuses_queries_and_feedback() -> None:
         bench.ask(b"x")
 
     assert caught.value.msg == "Exp9 is an invalid  selection_policy."
+
+
+def test_a_decided_vote_waits_for_votes_that_make_it_sure_enough() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.8)
+    agreed = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    assert not only(agreed).done
+    say(containers["c"], "cat")
+
+    assert answer(agreed) == "cat"
+    assert extra(agreed)["confidence"] == 1.0
+
+    doubted = bench.ask(b"y")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    say(containers["c"], "dog")
+
+    assert default(doubted) is DefaultReason.LOW_CONFIDENCE
+
+
+def test_a_decided_vote_that_is_not_sure_enough_ends_at_the_deadline() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.8)
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    bench.clock.advance(SLO_S)
+
+    assert default(request) is DefaultReason.LOW_CONFIDENCE
+    assert extra(request)["models"]["late"] == ["c:1"]
+
+
+def test_a_vote_that_is_decided_and_sure_enough_waits_for_nobody() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.6)
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+
+    assert answer(request) == "cat"
