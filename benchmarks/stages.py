@@ -38,9 +38,10 @@ from clipper.container.work import Outcome
 from clipper.datatypes import InputType, OnDefault, Output, VersionedModelId
 from clipper.frontend import decoding
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
+from clipper.frontend.request_head import HeadCache
 from clipper.frontend.responses import Response, predict_response
 from clipper.frontend.worker import Worker
-from clipper.http_protocol import bounded_protocol
+from clipper.http_protocol import ReadHead, bounded_protocol
 from clipper.metrics import FrontendMetrics
 from clipper.query.query import PredictRequest
 from clipper.replicas.replica import Replica
@@ -217,7 +218,7 @@ def _predict_protocols(batch: int) -> list[PredictProtocol]:
         raise AssertionError("a plain predict request went to uvicorn")
 
     clock = LoopClock(asyncio.get_running_loop())
-    door = PredictDoor(clock, 1 << 20, 300.0, 300.0, no_fallback)
+    door = PredictDoor(clock, HeadCache(1 << 20), 300.0, 300.0, no_fallback)
     door.predictions = cast("Any", _ConstantPredictions())
     protocols = [door.protocol(server_state=ServerState()) for _ in range(batch)]
     for protocol in protocols:
@@ -225,17 +226,11 @@ def _predict_protocols(batch: int) -> list[PredictProtocol]:
     return protocols
 
 
-async def http_stages(batch: int, size: int, seconds: float) -> Times:
-    """Time HTTP around an empty application, both ways, and uvicorn's parser by itself.
-
-    Args:
-        batch: connections on which a request comes in the same iteration of the event loop.
-    """
-    times: Times = {}
+def _asgi_protocols(batch: int, read_head: ReadHead | None) -> list[Any]:
     config = uvicorn.Config(
         _constant_app,
         interface="asgi3",
-        http=bounded_protocol(300.0),
+        http=bounded_protocol(300.0, read_head),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -253,6 +248,18 @@ async def http_stages(batch: int, size: int, seconds: float) -> Times:
     ]
     for protocol in protocols:
         protocol.connection_made(_Sink())
+    return protocols
+
+
+async def http_stages(batch: int, size: int, seconds: float) -> Times:
+    """Time HTTP around an empty application, in all three ways, and uvicorn's parser by itself.
+
+    Args:
+        batch: connections on which a request comes in the same iteration of the event loop.
+    """
+    times: Times = {}
+    parsing = _asgi_protocols(batch, None)
+    knowing = _asgi_protocols(batch, HeadCache(1 << 20).read)
     request = RequestTemplate("h", "/a/predict", models.values(size)).same
     own = _predict_protocols(batch)
     end_s = time.monotonic() + seconds
@@ -261,11 +268,14 @@ async def http_stages(batch: int, size: int, seconds: float) -> Times:
         for one in own:
             one.data_received(request)
         watch.mark("HTTP: protocol class")
-        for protocol in protocols:
-            protocol.data_received(request)
+        for one in knowing:
+            one.data_received(request)
+        watch.mark("HTTP: ASGI, whole request with a known head")
+        for one in parsing:
+            one.data_received(request)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        watch.mark("HTTP: uvicorn with its ASGI cycle")
+        watch.mark("HTTP: ASGI, uvicorn's parser and cycle")
         parsers = [httptools.HttpRequestParser(_Parsed()) for _ in range(batch)]
         watch.restart()
         for parser in parsers:

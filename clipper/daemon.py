@@ -207,14 +207,17 @@ def _run_management(arguments: argparse.Namespace) -> int:
     from clipper.frontend.port_claim import claim_lone_port
     from clipper.management.server import serve
     from clipper.store.redis import RedisStore
+    from clipper.store.redis_selection import RedisSelectionStore
 
     listener = claim_lone_port(arguments.host, arguments.port, "--port")
 
     async def run() -> None:
         store = RedisStore(redis_url(arguments), arguments.cluster_name)
+        selection = RedisSelectionStore(redis_url(arguments), arguments.cluster_name)
         try:
-            await serve(store, listener)
+            await serve(store, selection, listener)
         finally:
+            await selection.close()
             await store.close()
 
     uvloop.run(run())

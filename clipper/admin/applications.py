@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,3 +122,27 @@ class ApplicationMethods(Session):
     def get_linked_models(self, app_name: str) -> list[str]:
         """Return the names of the models linked to an application."""
         return list(self._question("get_linked_models", app_name=app_name))
+
+    def get_policies(self) -> list[dict[str, Any]]:
+        """Return the selection policies: name, text, options as JSON schemas."""
+        return list(self._question("get_policies"))
+
+    def get_policy(self, app_name: str) -> dict[str, Any]:
+        """Return an application's policy, its settings and how it did on labelled queries.
+
+        ``summary`` holds losses, regret against the best single model, agreement, late share,
+        calibration error and cost; None where nothing is known yet.
+
+        Raises:
+            ClipperException: there is no such application.
+        """
+        return dict(self._question("get_policy", app_name=app_name))
+
+    def get_feedback_log(self, app_name: str, count: int = 10_000) -> list[bytes]:
+        """Return the newest labelled queries, oldest first, as records in MessagePack.
+
+        Raises:
+            ClipperException: there is no such application, or the count is out of range.
+        """
+        entries = self._question("get_feedback_log", app_name=app_name, count=count)
+        return [base64.b64decode(entry) for entry in entries]

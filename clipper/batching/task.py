@@ -100,7 +100,12 @@ class PredictTask:
         return True
 
     def give_up_before(self, time_s: float) -> None:
-        """Give every query its default that cannot wait until ``time_s``."""
-        for waiter in self.waiters:
-            if not waiter.done and waiter.deadline_s < time_s:
+        """Tell every query that cannot wait until ``time_s``, once: it waits for the task no more.
+
+        A query that asked other models too is not done with that, and must not be told again.
+        """
+        waiting = [waiter for waiter in self.waiters if not waiter.done]
+        self.waiters = [waiter for waiter in waiting if waiter.deadline_s >= time_s]
+        for waiter in waiting:
+            if waiter.deadline_s < time_s:
                 waiter.give_up(self, DefaultReason.SLO, "")

@@ -12,7 +12,18 @@ import typer
 from typer.core import TyperGroup
 
 import clipper
-from clipper.cli import apps, cluster, deploy, doctor, images, logs, models, queries
+from clipper.cli import (
+    apps,
+    cluster,
+    deploy,
+    doctor,
+    images,
+    logs,
+    models,
+    offline,
+    policies,
+    queries,
+)
 from clipper.cli.context import DEFAULT_CLUSTER, ClusterChoice, Context, Mode
 from clipper.cli.global_options import configure_logging, repeat_on_commands
 from clipper.cli.output import Format, Output
@@ -83,9 +94,12 @@ deploy.add_commands(app)
 models.add_commands(app)
 queries.add_commands(app)
 logs.add_commands(app)
+offline.add_commands(app)
 doctor.add_commands(app)
 app.add_typer(apps.group, name="apps")
 app.add_typer(models.group, name="models")
+app.add_typer(policies.group, name="policy")
+app.add_typer(offline.cascade_group, name="cascade")
 app.add_typer(images.group, name="images")
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from clipper.clock import Clock
 from clipper.frontend.predictions import Predictions, split_path, unknown_application
+from clipper.frontend.request_head import WHOLE_BODY
 from clipper.frontend.responses import Response, error_response, plain_response
 from clipper.frontend.updates import Updates
 from clipper.query.applications import Application
+from clipper.query.query import PredictRequest
 from clipper.settings import HttpSettings
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SIZE_DIGITS = 15
 """A Content-Length of more digits is too large, whatever they are."""
+_VERBS = ("predict", "update")
 _MIN_DELAY_S = 0.001
 _CONTENT_TYPE = (b"content-type", b"application/json")
 
@@ -78,6 +81,12 @@ class _BodyDeadlines:
                 task.cancel()
 
 
+def _finished(request: PredictRequest) -> asyncio.Future[None]:
+    done = asyncio.get_running_loop().create_future()
+    request.on_done = lambda: done.set_result(None) if not done.done() else None
+    return done
+
+
 class PredictApp:
     """Answers ``/<app>/predict`` and ``/<app>/update``; hands everything else on."""
 
@@ -95,36 +104,24 @@ class PredictApp:
         self._fallback = fallback
         self._bodies = _BodyDeadlines(clock, settings.timeout_content_s)
         self._limit_digits = len(str(settings.max_body_bytes))
-        self._verbs = {"predict": self._predict, "update": self._update}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection scope."""
-        path = scope.get("path", "")
-        name, verb = split_path(path)
-        handler = self._verbs.get(verb)
-        if handler is None or not name or scope["type"] != "http":
+        name, verb = split_path(scope.get("path", ""))
+        if verb not in _VERBS or not name or scope["type"] != "http":
             await self._fallback(scope, receive, send)
             return
         try:
-            response = await self._answer(handler, name, scope, receive)
+            response = await self._answer(name, verb, scope, receive)
         except ClientGone:
             return
         self._predictions.count_response(response.status)
-        headers = [
-            _CONTENT_TYPE,
-            (b"content-length", b"%d" % len(response.body)),
-            *response.headers,
-        ]
+        length = (b"content-length", b"%d" % len(response.body))
+        headers = (_CONTENT_TYPE, length, *response.headers)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
-    async def _answer(
-        self,
-        handler: Callable[[Application, bytes, Scope], Awaitable[Response]],
-        name: str,
-        scope: Scope,
-        receive: Receive,
-    ) -> Response:
+    async def _answer(self, name: str, verb: str, scope: Scope, receive: Receive) -> Response:
         application = self._predictions.applications.get(name)
         if application is None:
             return unknown_application(name)
@@ -132,7 +129,19 @@ class PredictApp:
             cause = f"Use POST, not {scope['method']}."
             return error_response(405, "Method not allowed", cause, [(b"allow", b"POST")])
         try:
-            return await handler(application, await self._body(scope, receive), scope)
+            if WHOLE_BODY in scope.get("extensions", ()):
+                # There is no waiting that a deadline could end, nor a task of this request's own.
+                body = self._checked((await receive())["body"])
+            else:
+                body = await self._body(scope, receive)
+            if verb == "update":
+                return await self._update(application, body, scope)
+            request = self._predictions.begin(application, body)
+            if isinstance(request, Response):
+                return request
+            if request.pending:
+                await _finished(request)
+            return self._predictions.response(request)
         except _Refused as refused:
             return refused.response
         except ClientGone:
@@ -140,16 +149,6 @@ class PredictApp:
         except Exception:
             log.exception("predict request for %s failed", name)
             return plain_response(500, "An unexpected error occurred!")
-
-    async def _predict(self, application: Application, body: bytes, scope: Scope) -> Response:
-        request = self._predictions.begin(application, body)
-        if isinstance(request, Response):
-            return request
-        if request.pending:
-            done = asyncio.get_running_loop().create_future()
-            request.on_done = lambda: done.set_result(None) if not done.done() else None
-            await done
-        return self._predictions.response(request)
 
     async def _update(self, application: Application, body: bytes, scope: Scope) -> Response:
         key = None

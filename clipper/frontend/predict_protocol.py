@@ -33,7 +33,7 @@ class PredictDoor:
     def __init__(
         self,
         clock: Clock,
-        max_body_bytes: int,
+        heads: HeadCache,
         keep_alive_s: float,
         send_timeout_s: float,
         fallback: Callable[..., asyncio.Protocol],
@@ -42,7 +42,7 @@ class PredictDoor:
 
         Args:
             clock: of the event loop.
-            max_body_bytes: larger bodies are refused by the fallback.
+            heads: what it leaves unread goes to the fallback.
             keep_alive_s: how long a connection may be idle.
             send_timeout_s: how long a client may leave an answer unread.
             fallback: makes uvicorn's own protocol, with the arguments that uvicorn gives to it.
@@ -51,7 +51,7 @@ class PredictDoor:
         self.keep_alive_s = keep_alive_s
         self.send_timeout_s = send_timeout_s
         self.fallback = fallback
-        self.heads = HeadCache(max_body_bytes)
+        self.heads = heads
         self.predictions: Predictions | None = None
         """None until the worker can serve; all connections go to the fallback until then."""
 

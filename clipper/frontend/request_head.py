@@ -3,20 +3,23 @@
 A client on a keep-alive connection sends the same head again and again; only the length of the
 body changes it. The same bytes mean the same request, so a parsed head is kept under its bytes, and
 most requests are never parsed at all. httptools does the parsing; whatever it or this module finds
-unusual is left to uvicorn's own class.
+unusual is left to uvicorn's own class. Both doors (design decision 5) share one `HeadCache`.
 """
 
 from __future__ import annotations
 
 import urllib.parse
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httptools
 
 from clipper.frontend.predictions import split_path
 
-_MOST_HEADS = 2048
+WHOLE_BODY = "clipper.whole_body"
+"""ASGI extension: `receive` gives the whole body at once, without waiting for anything."""
+_MOST_HEADS = 1024
 _LONGEST_HEAD_BYTES = 4096
+_MOST_HEADERS = 32
 """A longer head is parsed each time: strangers must not fill the memory with theirs."""
 _SIZE_DIGITS = 15
 """A Content-Length of more digits is too large, or written in a strange way."""
@@ -30,6 +33,8 @@ class PredictHead(NamedTuple):
 
     application: str
     body_bytes: int
+    scope: dict[str, Any]
+    """The same for ASGI, but for what belongs to the connection; as uvicorn would say it."""
 
 
 class _Reader:
@@ -37,6 +42,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
         self.lengths: list[bytes] = []
         self.usual = True
         self.complete = False
@@ -46,6 +52,7 @@ class _Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        self.headers.append((name, value))
         if name == b"content-length":
             self.lengths.append(value)
         elif name in _UNUSUAL or (name == b"connection" and value.lower() != b"keep-alive"):
@@ -66,8 +73,9 @@ def read_head(head: bytes) -> PredictHead | None:
     parser = httptools.HttpRequestParser(reader)
     try:
         parser.feed_data(head)
-        path = httptools.parse_url(reader.url).path if reader.complete else None
-        text = (path or b"").decode("ascii")
+        url = httptools.parse_url(reader.url) if reader.complete else None
+        raw_path = (url and url.path) or b""
+        path = urllib.parse.unquote(raw_path.decode("ascii"))
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
         return None
     plain = (
@@ -81,10 +89,22 @@ def read_head(head: bytes) -> PredictHead | None:
     )
     if not plain:
         return None
-    name, verb = split_path(urllib.parse.unquote(text) if "%" in text else text)
+    name, verb = split_path(path)
     if verb != "predict" or not name:
         return None
-    return PredictHead(name, int(reader.lengths[0]))
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": (url and url.query) or b"",
+        "root_path": "",
+        "headers": tuple(reader.headers),
+        "extensions": {WHOLE_BODY: {}},
+    }
+    return PredictHead(name, int(reader.lengths[0]), scope)
 
 
 class HeadCache:
@@ -104,7 +124,8 @@ class HeadCache:
         parsed = read_head(head)
         if parsed is None or parsed.body_bytes > self._max_body_bytes:
             return None
-        if len(head) <= _LONGEST_HEAD_BYTES:
+        few = len(parsed.scope["headers"]) <= _MOST_HEADERS
+        if few and len(head) <= _LONGEST_HEAD_BYTES:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
             self._heads[head] = parsed

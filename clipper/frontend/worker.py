@@ -32,6 +32,7 @@ from clipper.frontend.predict import PredictApp
 from clipper.frontend.predict_protocol import PredictDoor
 from clipper.frontend.predictions import Predictions
 from clipper.frontend.registry import WorkerRegistry
+from clipper.frontend.request_head import HeadCache
 from clipper.frontend.starting import StartingApp, first_epoch
 from clipper.frontend.updates import Updates
 from clipper.http_protocol import bounded_protocol
@@ -320,12 +321,13 @@ class _HttpServer:
 
 
 def _predict_door(http: HttpSettings) -> PredictDoor:
+    heads = HeadCache(http.max_body_bytes)
     return PredictDoor(
         LoopClock(asyncio.get_running_loop()),
-        http.max_body_bytes,
+        heads,
         keep_alive_s=http.timeout_request_s,
         send_timeout_s=http.timeout_content_s,
-        fallback=bounded_protocol(http.timeout_content_s),
+        fallback=bounded_protocol(http.timeout_content_s, heads.read),
     )
 
 

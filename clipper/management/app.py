@@ -21,8 +21,10 @@ from clipper.management.calls import Calls, json_response, text_response
 from clipper.management.containers import container_routes
 from clipper.management.links import link_routes
 from clipper.management.models import model_routes
+from clipper.management.selection import selection_routes
 from clipper.management.settings import ManagementSettings
 from clipper.store.base import ConfigStore
+from clipper.store.selection import SelectionStore
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,10 @@ _STATUS: tuple[tuple[type[ClipperException], int], ...] = (
 )
 
 
-def create_app(store: ConfigStore, settings: ManagementSettings) -> FastAPI:
-    """Return the management application on ``store``, which the caller opens and closes."""
+def create_app(
+    store: ConfigStore, selection: SelectionStore, settings: ManagementSettings
+) -> FastAPI:
+    """Return the management application on two stores, which the caller opens and closes."""
     app = FastAPI(
         title="Clipper management frontend",
         description="Registers applications and models and links them.",
@@ -45,6 +49,7 @@ def create_app(store: ConfigStore, settings: ManagementSettings) -> FastAPI:
     calls = Calls(store, settings)
     for routes in (application_routes, link_routes, model_routes, container_routes):
         app.include_router(routes(calls))
+    app.include_router(selection_routes(calls, selection))
     _add_health_routes(app, store)
     app.add_exception_handler(ClipperException, _answer_clipper_exception)
     app.add_exception_handler(HTTPException, _answer_http_exception)

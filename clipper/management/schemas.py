@@ -88,6 +88,13 @@ class LinkedApp(RequestBody):
     app_name: String
 
 
+class FeedbackLog(RequestBody):
+    """Name an application and how many of its labelled queries to return."""
+
+    app_name: String
+    count: Int32 = Field(description="The newest ones; at least 1.")
+
+
 class ModelLinks(RequestBody):
     """Name an application and models to link to it, or to unlink."""
 

@@ -116,9 +116,9 @@ class Selector:
         if ended:
             self.finish(query)
             return
-        if further:
-            query.asked += further
-            self._ask(query, further)
+        news = [arm for arm in further or () if arm not in query.asked]
+        query.asked += news
+        self._ask(query, news)
         if not query.done and query.heard_all:
             self.finish(query)
 
@@ -178,15 +178,7 @@ class Selector:
         application = query.application
         heard = {*query.votes, *query.missing}
         query.late = tuple(arm for arm in query.asked if arm not in heard)
-        combined = Combined(None)
-        if query.request.error is None and query.asked:
-            try:
-                combined = application.policy.combine(
-                    query.state, query.choice, query.votes, self._rng
-                )
-            except Exception as error:
-                # It concerns this request alone: the task may have more queries to tell.
-                query.request.error = error
+        combined = self._combined(query)
         confidence = combined.confidence
         if confidence is not None:
             confidence = application.calibrated(confidence)
@@ -200,6 +192,17 @@ class Selector:
             query.reason = DefaultReason.LOW_CONFIDENCE if query.asked else DefaultReason.NO_REPLICA
         query.describe(confidence, list(query.votes) if application.policy.combines else None)
         return combined
+
+    def _combined(self, query: SelectedQuery) -> Combined:
+        if query.request.error is not None or not query.asked:
+            return Combined(None)
+        policy = query.application.policy
+        try:
+            return policy.combine(query.state, query.choice, query.votes, self._rng)
+        except Exception as error:
+            # It concerns this request alone: the task may have more queries to tell.
+            query.request.error = error
+            return Combined(None)
 
     def _release(self, query: Query) -> None:
         if query.tasks:

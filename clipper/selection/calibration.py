@@ -21,7 +21,6 @@ from typing import NamedTuple
 import msgspec
 
 from clipper.selection.policy import Addition, State
-from clipper.selection.signals import sigmoid
 
 BINS = 50
 ENOUGH_LABELS = 30
@@ -187,9 +186,16 @@ def _log_odds(confidence: float) -> float:
     return math.log(bounded / (1.0 - bounded))
 
 
+def _sigmoid(log_odds: float) -> float:
+    if log_odds >= 0.0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    grown = math.exp(max(log_odds, -700.0))
+    return grown / (1.0 + grown)
+
+
 def _line(slope: float, intercept: float) -> Calibrator:
     def curve(raw: float) -> float:
-        return sigmoid(slope * _log_odds(raw) + intercept)
+        return _sigmoid(slope * _log_odds(raw) + intercept)
 
     return curve
 
@@ -227,7 +233,7 @@ def _newton_step(
     g0 = g1 = h01 = 0.0
     h00 = h11 = 1e-9  # keeps the matrix regular when all confidences are equal
     for at, count, target in data:
-        said = sigmoid(slope * at + intercept)
+        said = _sigmoid(slope * at + intercept)
         residual, weight = target - count * said, count * said * (1.0 - said)
         g0 += residual * at
         g1 += residual

@@ -70,7 +70,7 @@ class UnknownPolicy(SelectionPolicy):
 
     def __init__(self, name: str, reason: str | None = None) -> None:
         """Take the stored name and why it is refused; without a reason, the name is unknown."""
-        self.stored_name = name
+        self.name = name
         self._text = f"{name} is an invalid  selection_policy." if reason is None else reason
 
     def choose(self, state: State, arms: Sequence[Arm], who: Asker, rng: random.Random) -> Choice:
@@ -127,7 +127,7 @@ def find_policy(name: str) -> type[SelectionPolicy]:
     entry = _foreign().get(name)
     if entry is None:
         known = ", ".join(policy_names())
-        raise InvalidRequest(f"policy: there is no policy '{name}'; known are: {known}")
+        raise InvalidRequest(f"policy '{name}' is not known; use one of: {known}")
     return _load(entry)
 
 
@@ -144,7 +144,7 @@ def make_policy(name: str, options: Mapping[str, Any]) -> SelectionPolicy:
     except InvalidRequest as error:
         return UnknownPolicy(name, error.msg)
     except Exception as error:  # of another package's constructor
-        return UnknownPolicy(name, f"policy: '{name}' cannot be made: {error!r}")
+        return UnknownPolicy(name, f"policy '{name}' cannot be made: {error!r}")
 
 
 def describe_policies() -> tuple[PolicyDescription, ...]:
@@ -173,7 +173,7 @@ def _foreign() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> type[SelectionPolicy]:
-    where = f"policy: '{entry.name}' of the package {_package(entry)} ({entry.value})"
+    where = f"policy '{entry.name}' of the package {_package(entry)} ({entry.value})"
     try:
         policy = entry.load()
     except Exception as error:  # whatever an import can raise

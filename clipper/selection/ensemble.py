@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -140,9 +139,9 @@ class EnsemblePolicy(SelectionPolicy):
         losses = [max(_LEAST_LOSS, tally.mean) for tally in read_tallies(state, arms)]
         if self._numeric:
             return [1.0 / loss for loss in losses]
-        weights = [
-            max(0.0, math.log((1.0 - loss) / loss)) if loss < 1.0 else 0.0 for loss in losses
-        ]
+        # Log-odds suit models that err independently of each other. Real ones find the same inputs
+        # hard, and with log-odds four poor models that err together overrule a good one.
+        weights = [1.0 / loss if loss < 0.5 else 0.0 for loss in losses]
         return weights if any(weights) else [1.0] * len(arms)
 
     def seed(self, state: State) -> State:

@@ -43,7 +43,7 @@ class Exp3Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How far a log-weight may fall below the largest one: "
             "the smaller, the sooner a model that has failed returns.",
         ),
-    ] = 6.0
+    ] = 7.0
 
 
 class Exp3Policy(SingleModelPolicy):

@@ -6,6 +6,7 @@ them, c combines by weighted vote and learns from every expert's loss (Hedge).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -35,9 +36,6 @@ from clipper.selection.weights import (
     shares,
 )
 
-_SEED_LOSSES = 4.0
-"""A new user's weights are as far apart as this many losses of one model."""
-
 
 class Exp4Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options of `Exp4Policy`."""
@@ -66,7 +64,7 @@ class Exp4Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="How far a log-weight may fall below the largest one: "
             "the smaller, the sooner a model that has failed returns.",
         ),
-    ] = 6.0
+    ] = 10.0
 
 
 class Exp4Policy(SelectionPolicy):
@@ -139,8 +137,13 @@ class Exp4Policy(SelectionPolicy):
         return Combined(output, min(1.0, support[label]), voters)
 
     def seed(self, state: State) -> State:
-        """Start from weights that a few losses level."""
-        return seed_log_weights(state, _SEED_LOSSES * self._eta)
+        """Start with the application's best model as heavy as all others, or one loss ahead.
+
+        A first answer is then the application's, and a user for whom another model is better has
+        the lead gone after the best one's first losses.
+        """
+        models = sum(field.startswith(f"{WEIGHT}/") for field in state)
+        return seed_log_weights(state, max(self._eta, math.log(max(1, models))))
 
     def observe(
         self,
@@ -165,7 +168,7 @@ class Exp4Policy(SelectionPolicy):
         weights = shares(log_weights, self._gamma)
         blame = losses
         if self._variant != "c" and votes and answer is not None and answer_loss is not None:
-            blame = self._blame(arms, weights, votes, answer.label, answer_loss)
+            blame = self._blame(arms, weights, votes, answer.label, answer_loss) or losses
         heard = [(blame[arm], w) for arm, w in zip(arms, weights, strict=True) if arm in blame]
         if not heard:
             return ()
@@ -181,7 +184,7 @@ class Exp4Policy(SelectionPolicy):
         label: Label,
         loss: float,
     ) -> dict[Arm, float]:
-        """Return each voter's share in the loss of a drawn label."""
+        """Return each voter's share in the loss of a drawn label; nothing if nobody is for it."""
         voters = [(arm, w) for arm, w in zip(arms, weights, strict=True) if arm in votes]
         backing = {arm: self._backing(votes[arm], label) for arm, _ in voters}
         support = sum(backing[arm] * weight for arm, weight in voters)

@@ -124,7 +124,8 @@ def _distinct(*groups: Collection[Arm]) -> list[Arm]:
 def _of_arms(choice: Choice, asked: Collection[Arm], losses: Mapping[Arm, float]) -> list[Addition]:
     everything = all(arm in losses for arm in choice.arms)
     added = []
-    for arm, propensity in zip(choice.arms, choice.propensities, strict=True):
+    for arm in choice.arms:
+        propensity = 1.0 if arm in choice.silent else choice.propensity(arm)
         # A loss that is known by chance, from the cache say, tells what was easy: not counted.
         if arm not in losses or not (everything or (arm in asked and propensity > 0.0)):
             continue

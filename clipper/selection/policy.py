@@ -117,7 +117,7 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SelectionPolicy(abc.ABC):
     """Chooses models, combines their outputs, learns from feedback. Make one per application."""
 
-    name: ClassVar[str]
+    name: str
     """The name that applications are registered with."""
     Options: ClassVar[type[msgspec.Struct]] = NoOptions
     """What `policy_options` may hold: a frozen struct that forbids unknown fields. Each field has
@@ -160,10 +160,10 @@ class SelectionPolicy(abc.ABC):
             missing: those asked that will not answer in time.
 
         Returns:
-            None when nothing that can still come would change the answer; otherwise further arms
-            to ask now, usually none. Naming one that was asked before does nothing. Once
-            everybody asked is heard or missing and nobody further is named, the query is
-            combined anyway.
+            None when nothing that can still come would change the answer, though it might make it
+            surer; otherwise further arms to ask now, usually none. Naming one that was asked
+            before does nothing. Once everybody asked is heard or missing and nobody further is
+            named, the query is combined anyway.
         """
         return ()
 

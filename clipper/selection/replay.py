@@ -27,8 +27,9 @@ from clipper.selection import estimators
 from clipper.selection.estimators import Estimate, Term
 from clipper.selection.ledger import DEFAULT_COST
 from clipper.selection.losses import LossKind, loss
-from clipper.selection.policy import Addition, Arm, Asker, Choice, Floor, SelectionPolicy
+from clipper.selection.policy import Arm, Asker, Choice, SelectionPolicy
 from clipper.selection.records import ChoiceRecord, FeedbackRecord
+from clipper.selection.state import apply
 from clipper.selection.votes import Vote, read_vote
 
 _SUM_TOLERANCE = 1e-6
@@ -150,7 +151,7 @@ class _Replay:
             self._asked[str(arm)] = self._asked.get(str(arm), 0.0) + share
             self._cost += share * self._question.costs.get(arm.name, DEFAULT_COST)
         additions = self._policy.observe(self._state, *outcome.lesson)
-        self._state = _applied(self._state, additions, self._policy.floor)
+        self._state = apply(self._state, additions, self._policy.floor)
         for arm in logged.arms:
             if _observed(record, arm):
                 total, count = self._seen.get(arm.key, (0.0, 0))
@@ -179,7 +180,8 @@ class _Replay:
                 self._no_support(arm)
                 return None
         done = [arm for arm in logged.arms if _observed(record, arm)]
-        if not done:
+        failed = any(_was_asked(logged, arm) and arm.key not in record.losses for arm in wanted)
+        if failed or not done:
             return None
         self._exact = False
         weights = {arm: wanted.get(arm, 0.0) / _propensity(logged, arm) for arm in done}
@@ -322,14 +324,11 @@ class _Replay:
 
 
 def _propensity(logged: ChoiceRecord, arm: Arm) -> float:
-    for known, propensity in zip(logged.arms, logged.propensities, strict=True):
-        if known.key == arm.key:
-            return propensity
-    return 0.0
+    return 1.0 if arm in logged.silent else logged.choice.propensity(arm)
 
 
 def _was_asked(logged: ChoiceRecord, arm: Arm) -> bool:
-    return any(one.key == arm.key for one in logged.asked)
+    return arm in logged.asked or arm in logged.silent
 
 
 def _observed(record: FeedbackRecord, arm: Arm) -> bool:
@@ -358,17 +357,3 @@ def _lesson(choice: Choice, asked: Collection[Arm], record: FeedbackRecord) -> _
         return _Lesson(choice, losses, record.answer_loss, votes, None)
     ((arm, answer_loss),) = losses.items()
     return _Lesson(choice, losses, answer_loss, votes, votes.get(arm))
-
-
-def _applied(
-    state: dict[str, float], additions: Sequence[Addition], floor: Floor | None
-) -> dict[str, float]:
-    after = dict(state)
-    for addition in additions:
-        after[addition.field] = after.get(addition.field, addition.start) + addition.amount
-    if floor is not None:
-        held = [field for field in after if field.startswith(f"{floor.kind}/")]
-        least = max((after[field] for field in held), default=0.0) - floor.depth
-        for field in held:
-            after[field] = max(after[field], least)
-    return after

@@ -15,6 +15,9 @@ from clipper.selection.votes import Vote
 HEARD, SAID = "heard", "said"
 """Kinds of the two numbers."""
 
+_LARGEST = 1e100
+"""Sums of larger numbers might leave the range of a double."""
+
 
 def read_running_mean(state: State, arm: Arm) -> float | None:
     """Return the mean of an arm's numbers; None when none is known."""
@@ -27,7 +30,7 @@ def count_numbers(votes: Mapping[Arm, Vote]) -> list[Addition]:
     additions: list[Addition] = []
     for arm, vote in votes.items():
         number = vote.number
-        if number is not None:
+        if number is not None and abs(number) <= _LARGEST:
             additions += (
                 Addition(f"{HEARD}/{arm.key}", 1.0),
                 Addition(f"{SAID}/{arm.key}", number),

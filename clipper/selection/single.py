@@ -39,7 +39,7 @@ def ask_only(arms: Sequence[Arm], asked: Arm | None, silent: tuple[Arm, ...] = (
         () if asked is None else (asked,),
         silent,
         tuple(arms),
-        tuple(1.0 if arm == asked else 0.0 for arm in arms),
+        tuple([1.0 if arm is asked else 0.0 for arm in arms]),
     )
 
 

@@ -40,18 +40,17 @@ def read_tallies(state: State, arms: Sequence[Arm]) -> list[Tally]:
     One that joins starts as if it had been observed once and lost the others' mean loss.
     """
     found = [_read(state, arm) for arm in arms]
-    known = [tally.mean for tally in found if tally is not None]
+    known = [tally for tally in found if tally is not None]
     if len(known) == len(found):
-        return [tally for tally in found if tally is not None]
-    start = Tally(1.0, sum(known) / len(known)) if known else NOTHING
+        return known
+    start = Tally(1.0, sum(tally.mean for tally in known) / len(known)) if known else NOTHING
     return [start if tally is None else tally for tally in found]
 
 
 def _read(state: State, arm: Arm) -> Tally | None:
-    count = state.get(f"{COUNT}/{arm.key}")
-    if count is None:
-        return None
-    return Tally(max(0.0, count), max(0.0, state.get(f"{LOSS}/{arm.key}", 0.0)))
+    key = arm.key
+    count = state.get(f"{COUNT}/{key}")
+    return None if count is None else Tally(count, state.get(f"{LOSS}/{key}", 0.0))
 
 
 def count_losses(state: State, arms: Sequence[Arm], losses: Mapping[Arm, float]) -> list[Addition]:

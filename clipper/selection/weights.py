@@ -15,6 +15,9 @@ from clipper.selection.policy import Addition, Arm, State
 WEIGHT = "w"
 """Kind of the numbers that are log-weights."""
 
+_LOWEST = -700.0
+"""Logarithm of about the smallest double: no share is ever nothing."""
+
 
 def log_mean(log_weights: Sequence[float]) -> float:
     """Return the logarithm of the mean weight; 0 for none."""
@@ -37,7 +40,7 @@ def read_log_weights(state: State, arms: Sequence[Arm]) -> list[float]:
 def shares(log_weights: Sequence[float], gamma: float) -> list[float]:
     """Return probabilities in proportion to the weights, none below ``gamma`` / their number."""
     peak = max(log_weights)
-    weights = [math.exp(weight - peak) for weight in log_weights]
+    weights = [math.exp(max(_LOWEST, weight - peak)) for weight in log_weights]
     scale = (1.0 - gamma) / sum(weights)
     least = gamma / len(weights)
     return [weight * scale + least for weight in weights]

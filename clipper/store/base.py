@@ -103,7 +103,8 @@ class Change:
     current_versions: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     serving_versions: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     delete_state_of: Sequence[str] = ()
-    """Applications whose selection state goes away."""
+    """Applications, deleted or registered anew by this change, whose selection data goes away.
+    Feedback on the registration that they had is refused from now on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,21 +175,6 @@ class ConfigStore(abc.ABC):
         """Return the number of this container instance for this model version: 0, 1, 2 …
 
         The same instance gets the same number from every worker; numbers are not reused.
-        """
-
-    @abc.abstractmethod
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        """Return the selection state of one user of one application, None when there is none."""
-
-    @abc.abstractmethod
-    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
-        """Store a first selection state unless there is one; return what is stored now."""
-
-    @abc.abstractmethod
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        """Store ``after`` if ``before`` is still what is stored; False when it is not.
-
-        Nobody's update can be overwritten by one that did not see it. Harmless when repeated.
         """
 
     @abc.abstractmethod

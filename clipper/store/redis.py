@@ -17,7 +17,7 @@ import logging
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio as redis_async
 from redis.asyncio.client import Pipeline, PubSub
@@ -95,8 +95,7 @@ class RedisStore(ConfigStore):
         self._events_client = self._new_client(retries=0)
         self._read_leases_script = self._client.register_script(scripts.READ_LEASES)
         self._replica_number_script = self._client.register_script(scripts.REPLICA_NUMBER)
-        self._create_state_script = self._client.register_script(scripts.CREATE_STATE)
-        self._replace_state_script = self._client.register_script(scripts.REPLACE_STATE)
+        self._delete_users_script = self._client.register_script(scripts.DELETE_USERS)
         self._writing = asyncio.Lock()
 
     def _new_client(self, retries: int) -> redis_async.Redis:
@@ -128,11 +127,19 @@ class RedisStore(ConfigStore):
         token = uuid.uuid4().hex
         with self._server.translated("then look whether the change was stored before trying again"):
             async with asyncio.timeout(self._settings.update_timeout_s), self._writing:
-                for _ in range(self._settings.update_attempts):
-                    revision = await self._try_update(decide, token)
-                    if revision is not None:
-                        return revision
-                    await asyncio.sleep(self._rng.uniform(0, self._settings.conflict_wait_s))
+                change, revision = await self._write(decide, token)
+        for app in change.delete_state_of:
+            await self._delete_users(app)
+        return revision
+
+    async def _write(
+        self, decide: Callable[[ConfigSnapshot], Change], token: str
+    ) -> tuple[Change, int]:
+        for _ in range(self._settings.update_attempts):
+            change, revision = await self._try_update(decide, token)
+            if revision is not None:
+                return change, revision
+            await asyncio.sleep(self._rng.uniform(0, self._settings.conflict_wait_s))
         raise StoreUnavailable(
             f"The configuration store at {self.address} is busy: others wrote at the same moment "
             f"{self._settings.update_attempts} times. Nothing was changed; try again."
@@ -140,8 +147,8 @@ class RedisStore(ConfigStore):
 
     async def _try_update(
         self, decide: Callable[[ConfigSnapshot], Change], token: str
-    ) -> int | None:
-        """Write once; None when someone else wrote meanwhile or the connection broke."""
+    ) -> tuple[Change, int | None]:
+        """Write once; no revision when someone else wrote meanwhile or the connection broke."""
         snapshot = await self.read_snapshot()
         change = decide(snapshot)
         revision = snapshot.revision + 1
@@ -149,7 +156,7 @@ class RedisStore(ConfigStore):
             try:
                 await pipe.watch(self._keys.revision)
                 if int(await pipe.get(self._keys.revision) or 0) != snapshot.revision:
-                    return None
+                    return change, None
                 change = await self._with_generations(pipe, change)
                 pipe.multi()  # type: ignore[no-untyped-call]
                 self._queue_writes(pipe, change)
@@ -159,8 +166,8 @@ class RedisStore(ConfigStore):
                 pipe.publish(self._keys.events, revision)
                 await pipe.execute()
             except WatchError:
-                return await self._revision_written(token)
-        return revision
+                return change, await self._revision_written(token)
+        return change, revision
 
     async def _revision_written(self, token: str) -> int | None:
         """The client library reports a connection lost in EXEC as a conflict; find out which.
@@ -200,12 +207,10 @@ class RedisStore(ConfigStore):
                 pipe.delete(keys.replica_numbers(model))
 
     def _queue_deletions(self, pipe: Pipeline, change: Change, before: ConfigSnapshot) -> None:
-        """Delete selection states, the log and what else there is of the applications."""
+        """Delete what there is of the applications but users' states; see `_delete_users`."""
         for app in change.delete_state_of:
-            pipe.delete(self._keys.state(app))
             registered = before.applications.get(app)
-            staying = change.applications.get(app, registered)
-            generations = {record.generation for record in (registered, staying) if record}
+            generations = [] if registered is None else [registered.generation]
             # As text: a transaction cannot find out whether the server knows its digest.
             pipe.eval(
                 scripts.DELETE_SELECTION,
@@ -215,9 +220,18 @@ class RedisStore(ConfigStore):
                 app,
                 self._keys.prefix,
                 GONE_TTL_MS,
-                staying.generation if staying else 0,
                 *generations,
             )
+
+    async def _delete_users(self, app: str) -> None:
+        """Delete users' states of deleted registrations; what is left when this fails expires."""
+        with contextlib.suppress(StoreUnavailable), self._server.translated():
+            async with asyncio.timeout(self._settings.update_timeout_s):
+                more = 1
+                while more:
+                    more = await self._delete_users_script(
+                        keys=[self._keys.selection_generations(app)], args=[app, self._keys.prefix]
+                    )
 
     async def changes(self) -> AsyncIterator[None]:
         """See `ConfigStore.changes`. Bursts of events are reported once.
@@ -300,27 +314,6 @@ class RedisStore(ConfigStore):
                 args=[instance_id, self._settings.remembered_replicas],
             )
         return int(number)
-
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        """See `ConfigStore.read_state`."""
-        with self._server.translated():
-            return cast(
-                "bytes | None", await _result(self._client.hget(self._keys.state(app), uid))
-            )
-
-    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
-        """See `ConfigStore.create_state`. One round trip."""
-        with self._server.translated():
-            raw = await self._create_state_script(keys=[self._keys.state(app)], args=[uid, state])
-        return cast("bytes", raw)
-
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        """See `ConfigStore.replace_state`. One round trip."""
-        with self._server.translated():
-            replaced = await self._replace_state_script(
-                keys=[self._keys.state(app)], args=[uid, before, after]
-            )
-        return bool(replaced)
 
     async def close(self) -> None:
         """See `ConfigStore.close`. Ends iterations of `changes` only when they are cancelled."""

@@ -17,7 +17,6 @@ key (after the prefix)                    type    content
 ``workers``                               set     ids of workers that may have a lease
 ``worker:<id>``                           string  `WorkerLease`, expires
 ``replica_numbers:<model>:<version>``     hash    ``i:<instance>`` → number; ``next`` → counter
-``state:<app>``                           hash    uid → selection state, opaque bytes
 ``selection_generations:<app>``           set     generations of which there are keys as below
 ``selection:<generation>:state:<app>``    hash    the application's numbers; field "" → version
 ``selection:<generation>:user:<app>:``    hash    the same of one user, whose id ends the key;
@@ -132,10 +131,6 @@ class Keys:
     def replica_numbers(self, model: VersionedModelId) -> str:
         """Hash of a model version's replica numbers."""
         return f"{self.prefix}replica_numbers:{model}"
-
-    def state(self, app: str) -> str:
-        """Hash of an application's selection state."""
-        return f"{self.prefix}state:{app}"
 
     def selection_generations(self, app: str) -> str:
         """Set of an application's generations that have selection data."""

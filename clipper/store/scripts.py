@@ -28,20 +28,6 @@ end
 return number
 """
 
-CREATE_STATE = """
-redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HGET', KEYS[1], ARGV[1])
-"""
-
-# Already being there counts as replaced: the client repeats a script whose answer was lost.
-REPLACE_STATE = """
-local now = redis.call('HGET', KEYS[1], ARGV[1])
-if now == ARGV[3] then return 1 end
-if now ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-return 1
-"""
-
 # A batch of feedback on one registration. After the limits, three elements of ARGV are one write:
 # digest of its idempotency key, log entry, and in MessagePack whether there is an entry and the
 # updates of states. (MessagePack's byte strings are unknown to the server's decoder.)
@@ -178,32 +164,48 @@ end
 return answers
 """
 
-# All selection data of an application, whatever its registration. What a worker that has not heard
-# of the deletion still sends is refused.
+# All selection data of an application, whatever its registration, but for users' states. What a
+# worker that has not heard of the deletion still sends is refused.
 DELETE_SELECTION = """
 local generations_key, slices_key = KEYS[1], KEYS[2]
-local app, prefix, gone_ttl_ms, staying = unpack(ARGV, 1, 4)
-local generations = redis.call('SMEMBERS', generations_key)
-for i = 5, #ARGV do generations[#generations + 1] = ARGV[i] end
-for _, generation in ipairs(generations) do
+local app, prefix, gone_ttl_ms = unpack(ARGV, 1, 3)
+local first_generation = 4
+for i = first_generation, #ARGV do redis.call('SADD', generations_key, ARGV[i]) end
+for _, generation in ipairs(redis.call('SMEMBERS', generations_key)) do
   local function part(name)
     return prefix .. 'selection:' .. generation .. ':' .. name .. ':' .. app
   end
-  local users = redis.call('ZRANGE', part('users'), 0, -1)
-  for first = 1, #users, 1000 do
-    local keys = {}
-    for i = first, math.min(first + 999, #users) do
-      keys[#keys + 1] = part('user') .. ':' .. users[i]
-    end
-    redis.call('UNLINK', unpack(keys))
-  end
-  redis.call('UNLINK', part('state'), part('users'), part('log'), part('seen'), part('seen_before'))
-  if generation ~= staying then redis.call('SET', part('gone'), '', 'PX', gone_ttl_ms) end
+  redis.call('UNLINK', part('state'), part('log'), part('seen'), part('seen_before'))
+  redis.call('SET', part('gone'), '', 'PX', gone_ttl_ms)
 end
 for _, slice in ipairs(redis.call('LRANGE', slices_key, 0, -1)) do
   redis.call('UNLINK', prefix .. 'choices:' .. slice .. ':' .. app)
 end
-redis.call('UNLINK', generations_key, slices_key)
+redis.call('UNLINK', slices_key)
+"""
+
+# States of some users of deleted registrations; 1 while there may be more. A hundred thousand at
+# once would keep everybody else waiting for half a second.
+DELETE_USERS = """
+local generations_key = KEYS[1]
+local app, prefix = ARGV[1], ARGV[2]
+for _, generation in ipairs(redis.call('SMEMBERS', generations_key)) do
+  local function part(name)
+    return prefix .. 'selection:' .. generation .. ':' .. name .. ':' .. app
+  end
+  if redis.call('EXISTS', part('gone')) == 1 then
+    local users = redis.call('ZRANGE', part('users'), 0, 999)
+    if #users > 0 then
+      local keys = {}
+      for i, uid in ipairs(users) do keys[i] = part('user') .. ':' .. uid end
+      redis.call('UNLINK', unpack(keys))
+      redis.call('ZREMRANGEBYRANK', part('users'), 0, #users - 1)
+      return 1
+    end
+    redis.call('SREM', generations_key, generation)
+  end
+end
+return 0
 """
 
 # Choices are kept in slices, each of which is filled for a part of the time to live and then waits

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from clipper.deployers.python import deploy_python_closure
 from clipper.metrics import Family, families
@@ -74,7 +75,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         eventually(
             lambda: (
                 len(prometheus.query("rate(clipper_mc_pred_total[15s]) > 0")) == 1
-                and len(prometheus.query("rate(clipper_predictions_total[15s]) > 0")) == 2
+                and len(prometheus.query("rate(clipper_predictions_total[15s]) > 0")) == 3
+                and len(prometheus.query("rate(clipper_feedback_total[15s]) > 0")) == 1
                 and len(prometheus.query("rate(inputs_seen_total[15s]) > 0")) == 1
             ),
             "the traffic is in Prometheus",
@@ -96,6 +98,8 @@ class _traffic:  # noqa: N801 - used as a function
             connection.register_application(app, "doubles", "DEFAULT", 2_000_000)
         deploy_python_closure(connection, "measured", "1", "doubles", _measured)
         connection.link_model_to_app("shown", "measured")
+        connection.register_application("chosen", "doubles", "-", 2_000_000, policy="ensemble")
+        connection.link_model_to_app("chosen", "measured")
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -110,6 +114,9 @@ class _traffic:  # noqa: N801 - used as a function
             self._cluster.predict("shown", input=[7.0])
             self._cluster.predict("shown", input=[-number])
             self._cluster.predict("orphan", input=[1.0])
+            chosen = self._cluster.predict("chosen", input=[number])
+            label = {"query_id": chosen["query_id"], "label": number}
+            requests.post(self._cluster.url("chosen", "update"), json=label, timeout=30)
 
 
 def _targets(cluster: Cluster) -> list[dict[str, Any]]:

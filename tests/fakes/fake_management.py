@@ -7,6 +7,7 @@ a real HTTP server.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.server
@@ -65,6 +66,12 @@ class FakeCluster:
         self.containers: list[FakeContainer] = []
         self.events: list[str] = []
         self.predictions: list[tuple[str, Json]] = []
+        self.policies: list[Json] = []
+        """What `get_policies` answers."""
+        self.policy: Json = {}
+        """What `get_policy` answers of every application."""
+        self.feedback: list[bytes] = []
+        """The log of feedback of every application."""
         self.prediction = Reply(200, '{"query_id": 1, "output": 6.6, "default": false}')
         self._numbers = 0
 
@@ -169,6 +176,15 @@ class FakeCluster:
 
     def _get_linked_models(self, body: Json) -> object:
         return self.apps[body["app_name"]]["linked_models"]
+
+    def _get_policies(self, body: Json) -> object:
+        return self.policies
+
+    def _get_policy(self, body: Json) -> object:
+        return self.policy
+
+    def _get_feedback_log(self, body: Json) -> object:
+        return [base64.b64encode(one).decode() for one in self.feedback[-body["count"] :]]
 
     def _get_all_models(self, body: Json) -> object:
         if not body["verbose"]:

@@ -20,11 +20,7 @@ class FakeStore(ConfigStore):
         self.up = True
         self.snapshot = ConfigSnapshot()
         self.leases: dict[str, WorkerLease] = {}
-        self.states: dict[tuple[str, str], bytes] = {}
         self.updates = 0
-        self.state_writes = 0
-        self.fail_states = False
-        """Only reads and writes of selection state fail."""
         self._epochs = itertools.count(1)
         self._generations = itertools.count(1)
         self._numbers: dict[tuple[VersionedModelId, str], int] = {}
@@ -38,11 +34,6 @@ class FakeStore(ConfigStore):
         if not self.up:
             raise StoreUnavailable("the fake store was taken away")
 
-    def _check_states(self) -> None:
-        self._check()
-        if self.fail_states:
-            raise StoreUnavailable("selection state was taken away")
-
     async def read_snapshot(self) -> ConfigSnapshot:
         self._check()
         return self.snapshot
@@ -50,9 +41,6 @@ class FakeStore(ConfigStore):
     async def update(self, decide: Callable[[ConfigSnapshot], Change]) -> int:
         self._check()
         change = decide(self.snapshot)
-        for app in change.delete_state_of:
-            for key in [key for key in self.states if key[0] == app]:
-                del self.states[key]
         self.snapshot = ConfigSnapshot(
             revision=self.snapshot.revision + 1,
             applications=self._merged(self.snapshot.applications, change.applications),
@@ -100,24 +88,6 @@ class FakeStore(ConfigStore):
         self._check()
         taken = sum(known == model for known, _ in self._numbers)
         return self._numbers.setdefault((model, instance_id), taken)
-
-    async def read_state(self, app: str, uid: str) -> bytes | None:
-        self._check_states()
-        return self.states.get((app, uid))
-
-    async def create_state(self, app: str, uid: str, state: bytes) -> bytes:
-        self._check_states()
-        if (app, uid) not in self.states:
-            self.state_writes += 1
-        return self.states.setdefault((app, uid), state)
-
-    async def replace_state(self, app: str, uid: str, before: bytes, after: bytes) -> bool:
-        self._check_states()
-        if self.states.get((app, uid)) != before:
-            return False
-        self.state_writes += 1
-        self.states[app, uid] = after
-        return True
 
     async def close(self) -> None:
         pass

@@ -22,7 +22,9 @@ _START_TIMEOUT_S = 20.0
 class EmbeddedServer:
     """A store server process that tests may kill and start again on the same data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
+        """``options`` of the server are stronger than those that Clipper gives it."""
+        self._options = options
         self.data_dir = directory / "data"
         self.socket_path = directory / "store.sock"
         self.url = f"unix://{self.socket_path}"
@@ -37,10 +39,13 @@ class EmbeddedServer:
     def start(self) -> None:
         code = (
             "import sys; from pathlib import Path; from clipper.store import embedded; "
+            "command = embedded.server_command; "
+            "embedded.server_command = lambda *given: [*command(*given), *sys.argv[3:]]; "
             "listener = embedded.StoreListener(Path(sys.argv[2])); "
             "embedded.exec_server(Path(sys.argv[1]), listener)"
         )
-        command = [sys.executable, "-c", code, str(self.data_dir), str(self.socket_path)]
+        paths = (str(self.data_dir), str(self.socket_path))
+        command = [sys.executable, "-c", code, *paths, *self._options]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         self._wait_until_ready()
 
@@ -78,17 +83,24 @@ class EmbeddedServer:
         return Path(self._log.name).read_text(errors="replace")
 
 
-@pytest.fixture
-def embedded_server() -> Iterator[EmbeddedServer]:
-    """A running server with an empty store of its own."""
+@contextlib.contextmanager
+def running_server(*options: str) -> Iterator[EmbeddedServer]:
+    """A running server with an empty store of its own, and perhaps other options than Clipper's."""
     directory = Path(tempfile.mkdtemp(prefix="clp", dir="/tmp"))  # socket paths must be short
-    server = EmbeddedServer(directory)
+    server = EmbeddedServer(directory, *options)
     try:
         server.start()
         yield server
     finally:
         server.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def embedded_server() -> Iterator[EmbeddedServer]:
+    """A running server with an empty store of its own."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

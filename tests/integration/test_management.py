@@ -15,6 +15,7 @@ from clipper.management.app import create_app
 from clipper.management.settings import ManagementSettings
 from clipper.store.base import ReplicaRecord, WorkerLease
 from clipper.store.redis import RedisStore
+from clipper.store.redis_selection import RedisSelectionStore
 
 APP = {
     "name": "hello",
@@ -37,8 +38,21 @@ SETTINGS = ManagementSettings(in_force_timeout_s=0.3, body_timeout_s=0.2)
 
 
 @pytest.fixture
-async def client(store: RedisStore) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(store, SETTINGS), raise_app_exceptions=False)
+async def selection(store_url: str) -> AsyncIterator[RedisSelectionStore]:
+    opened = RedisSelectionStore(store_url, "test")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+async def client(
+    store: RedisStore, selection: RedisSelectionStore
+) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(
+        create_app(store, selection, SETTINGS), raise_app_exceptions=False
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://mf") as opened:
         yield opened
 
@@ -147,12 +161,10 @@ async def test_a_registered_again_application_starts_clean(
     await accepted(client, "add_app", **APP)
     await accepted(client, "add_model", **MODEL)
     await accepted(client, "add_model_links", app_name="hello", model_names=["m"])
-    await store.create_state("hello", "0", b"learned")
     first = (await store.read_snapshot()).applications["hello"].generation
     await accepted(client, "delete_app", name="hello")
     await accepted(client, "add_app", **APP)
     assert await read(client, "get_linked_models", app_name="hello") == []
-    assert await store.read_state("hello", "0") is None
     assert (await store.read_snapshot()).applications["hello"].generation > first
 
 
@@ -282,7 +294,7 @@ async def test_every_operation_is_documented(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     schema = paths["/admin/add_model"]["post"]["requestBody"]["content"]["application/json"]
     assert schema["schema"]["required"] == list(MODEL)
-    reads_without_body = {"/admin/get_workers"}
+    reads_without_body = {"/admin/get_workers", "/admin/get_policies"}
     for path, operations in paths.items():
         assert (
             "get" in operations

@@ -132,29 +132,6 @@ async def test_epochs_are_never_repeated(store: RedisStore) -> None:
     assert await store.next_epoch() > first
 
 
-async def test_selection_state_is_bytes_and_goes_with_its_application(store: RedisStore) -> None:
-    assert await store.create_state("hello", "0", b"\x00\xff") == b"\x00\xff"
-    assert await store.create_state("other", "0", b"x") == b"x"
-    assert await store.read_state("hello", "0") == b"\x00\xff"
-    assert await store.read_state("hello", "1") is None
-    await store.update(always(Change(delete_state_of=["hello"])))
-    assert await store.read_state("hello", "0") is None
-    assert await store.read_state("other", "0") == b"x"
-
-
-async def test_no_update_of_selection_state_is_overwritten_unseen(store: RedisStore) -> None:
-    await store.create_state("hello", "0", b"first")
-    assert await store.replace_state("hello", "0", b"first", b"learned")
-
-    late = await store.create_state("hello", "0", b"first")
-    assert late == b"learned", "a worker that starts takes what was learned"
-    assert not await store.replace_state("hello", "0", b"first", b"other")
-    assert await store.replace_state("hello", "0", b"first", b"learned"), "repeated, not refused"
-    assert await store.read_state("hello", "0") == b"learned"
-    assert not await store.replace_state("hello", "1", b"", b"x"), "deleted meanwhile"
-    assert await store.read_state("hello", "1") is None
-
-
 async def test_numbers_of_containers_that_never_came_back_are_forgotten(
     embedded_server: EmbeddedServer,
 ) -> None:

@@ -47,8 +47,6 @@ async def test_a_user_with_the_documented_rights_is_enough(
         await store.write_lease(LEASE, 10)
         assert await store.read_leases() == [LEASE]
         assert await store.replica_number(MODEL.id, "a") == 0
-        assert await store.create_state("hello", "0", b"s") == b"s"
-        assert await store.replace_state("hello", "0", b"s", b"t")
         assert await store.next_epoch() == 1
     finally:
         await watcher.stop()

@@ -114,11 +114,11 @@ def test_hopeless_queries_get_their_default_before_a_batch_is_wasted() -> None:
     bench.put("computing", slo_s=10.0)
     bench.clock.settle()
 
-    hopeless = bench.put("hopeless", slo_s=0.060)  # 50 ms wait + 50 ms compute
+    [hopeless] = bench.put("hopeless", slo_s=0.060).waiters  # 50 ms wait + 50 ms compute
     bench.put("fine", slo_s=0.200)
     bench.clock.advance(0.0496)
 
-    assert hopeless.waiters[0].reasons == [(DefaultReason.SLO, "")]  # type: ignore[attr-defined]
+    assert hopeless.reasons == [(DefaultReason.SLO, "")]  # type: ignore[attr-defined]
     assert inputs(replica)[-1] == ["fine"]
 
 

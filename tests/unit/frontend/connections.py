@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+import json
 import re
 from typing import Any
 
@@ -10,13 +12,16 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
+from clipper.frontend.request_head import HeadCache
 from clipper.http_protocol import bounded_protocol
+from tests.unit.query.support import Container
 
 from .support import Frontend
 
 KEEP_ALIVE_S = 5.0
 SEND_TIMEOUT_S = 20.0
 MAX_BODY_BYTES = 100_000
+FIRST_QUERY_ID = 7 << 32
 
 
 class Transport(asyncio.Transport):
@@ -97,7 +102,11 @@ class Connection:
         self.state = ServerState()
         self.fallback: Fallback | None = None
         self.door = PredictDoor(
-            frontend.clock, MAX_BODY_BYTES, KEEP_ALIVE_S, SEND_TIMEOUT_S, self._fall_back
+            frontend.clock,
+            HeadCache(MAX_BODY_BYTES),
+            KEEP_ALIVE_S,
+            SEND_TIMEOUT_S,
+            self._fall_back,
         )
         if started:
             self.door.predictions = frontend.predictions
@@ -126,6 +135,39 @@ class Connection:
         return None if self.fallback is None else self.fallback.received
 
 
+def post(body: bytes | str, path: bytes = b"/app/predict", headers: bytes = b"") -> bytes:
+    if isinstance(body, str):
+        body = json.dumps({"input": body}).encode()
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n"
+    return head % (path, headers, len(body)) + body
+
+
+def open_connection(started: bool = True) -> tuple[Connection, Container]:
+    frontend = Frontend()
+    return Connection(frontend, started), frontend.serve()
+
+
+def settle(connection: Connection) -> None:
+    connection.frontend.clock.settle()
+
+
+def compute(connection: Connection, container: Container, *texts: str) -> None:
+    """Have the outputs of some inputs in the cache."""
+    for text in texts:
+        connection.send(post(text))
+        settle(connection)
+        container.answer()
+    connection.take()
+    connection.frontend.statuses.clear()
+
+
+def answered(number: int, text: str) -> tuple[int, bytes]:
+    return 200, b'{"query_id":%d,"output":"out:%b","default":false}' % (
+        FIRST_QUERY_ID + number,
+        text.encode(),
+    )
+
+
 def split(written: bytes) -> list[tuple[int, dict[str, str], bytes]]:
     """Cut what a server wrote into answers; all of it must belong to one."""
     answers = []
@@ -145,20 +187,30 @@ def without_ids(written: bytes) -> bytes:
     return re.sub(rb'"query_id":\d+', b'"query_id":N', written)
 
 
-def server_protocol(frontend: Frontend, fast: bool) -> tuple[Any, Transport]:
-    """Connect through the protocol that a worker would use, with uvicorn's own behind it.
+class Reading(enum.Enum):
+    """The ways in which a worker may read HTTP."""
 
-    Args:
-        frontend: what answers.
-        fast: begin with the class for predict requests.
-    """
-    slow: Any = bounded_protocol(SEND_TIMEOUT_S)
-    door = PredictDoor(frontend.clock, MAX_BODY_BYTES, KEEP_ALIVE_S, SEND_TIMEOUT_S, slow)
+    UVICORN = "uvicorn's class, with limits"
+    WHOLE = "the same, and whole requests with known heads by hand"
+    PREDICT = "the class for predict requests, with that one behind it"
+
+
+def server_protocol(frontend: Frontend, reading: Reading) -> tuple[Any, Transport]:
+    """Connect to a frontend through the protocol that a worker would use."""
+    heads = HeadCache(MAX_BODY_BYTES)
+    read_head = None if reading is Reading.UVICORN else heads.read
+    slow: Any = bounded_protocol(SEND_TIMEOUT_S, read_head)
+    door = PredictDoor(frontend.clock, heads, KEEP_ALIVE_S, SEND_TIMEOUT_S, slow)
     door.predictions = frontend.predictions
+    return connected(frontend.http, door.protocol if reading is Reading.PREDICT else slow)
+
+
+def connected(app: Any, http: Any, loop: Any = None) -> tuple[Any, Transport]:
+    """Connect to an ASGI application through what uvicorn takes as its ``http`` setting."""
     config = uvicorn.Config(
-        frontend.http,
+        app,
         interface="asgi3",
-        http=door.protocol if fast else slow,  # type: ignore[arg-type]
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -168,10 +220,11 @@ def server_protocol(frontend: Frontend, fast: bool) -> tuple[Any, Transport]:
         proxy_headers=False,
     )
     config.load()
-    arguments = {"config": config, "server_state": ServerState(), "app_state": {}}
-    transport = Transport()
+    state = ServerState()
     made: Any = config.http_protocol_class
-    protocol = made(**arguments)
+    more = {} if loop is None else {"_loop": loop}
+    protocol = made(config=config, server_state=state, app_state={}, **more)
+    transport = Transport()
     transport.protocol = protocol
     protocol.connection_made(transport)
     return protocol, transport

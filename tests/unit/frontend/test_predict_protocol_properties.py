@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.query.support import Container
 
-from .connections import server_protocol, without_ids
+from .connections import Reading, server_protocol, without_ids
 from .support import Frontend
 
 HEAD = b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n"
@@ -38,10 +38,10 @@ REQUESTS = st.one_of(
 class Server:
     """A frontend with one container that answers whatever it gets."""
 
-    def __init__(self, fast: bool) -> None:
+    def __init__(self, reading: Reading) -> None:
         self.frontend = Frontend()
         self.container: Container = self.frontend.serve()
-        self.protocol, self.transport = server_protocol(self.frontend, fast)
+        self.protocol, self.transport = server_protocol(self.frontend, reading)
         self._answered = 0
 
     async def drive(self) -> None:
@@ -68,14 +68,14 @@ class Server:
 
 
 async def alone(request: bytes) -> bytes:
-    server = Server(fast=False)
+    server = Server(Reading.UVICORN)
     await server.send(request)
     await server.drive()
     return server.end()
 
 
-async def together(chunks: list[bytes], patient: list[bool]) -> bytes:
-    server = Server(fast=True)
+async def together(reading: Reading, chunks: list[bytes], patient: list[bool]) -> bytes:
+    server = Server(reading)
     for chunk, wait in zip(chunks, itertools.cycle(patient)):
         await server.send(chunk)
         if wait:
@@ -93,19 +93,20 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(marks)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(
+    st.sampled_from([Reading.WHOLE, Reading.PREDICT]),
     st.lists(REQUESTS, min_size=1, max_size=8),
     st.lists(st.integers(0, 1 << 16), max_size=8),
     st.lists(st.booleans(), min_size=1, max_size=4),
 )
 def test_requests_do_not_feel_each_other(
-    requests: list[bytes], places: list[int], patient: list[bool]
+    reading: Reading, requests: list[bytes], places: list[int], patient: list[bool]
 ) -> None:
     for request in requests:
         if request not in ALONE:
             ALONE[request] = asyncio.run(alone(request))
             assert ALONE[request].startswith(b"HTTP/1.1 ")
 
-    answers = asyncio.run(together(cut(b"".join(requests), places), patient))
+    answers = asyncio.run(together(reading, cut(b"".join(requests), places), patient))
     assert answers == b"".join(ALONE[request] for request in requests)

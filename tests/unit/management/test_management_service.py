@@ -92,7 +92,7 @@ def test_add_app_stores_the_canonical_record() -> None:
         ),
         (
             {"policy": "Exp3"},
-            "policy: there is no policy 'Exp3'; known are: " + ", ".join(policy_names()),
+            "policy 'Exp3' is not known; use one of: " + ", ".join(policy_names()),
         ),
         ({"on_default": "shrug"}, "on_default 'shrug' is not known; use one of: output, error"),
     ],

@@ -115,6 +115,25 @@ def test_a_member_that_fails_is_missing_and_the_others_decide() -> None:
     assert extra(request)["models"] == {"answered": ["b:1", "c:1"], "late": []}
 
 
+def test_a_member_known_to_be_too_slow_is_missing_and_ends_no_query() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", "abc")
+    for index in range(4):
+        bench.ask(b"%d" % index)
+        bench.clock.advance(1.5 * SLO_S)
+        say(containers["a"], "cat")
+    bench.ask(b"trial")  # the slow one is idle and may show that it has recovered
+
+    request = bench.ask(b"x")
+
+    assert query_of(request).missing == [Arm("a:1#2", "a")]
+    assert not only(request).done
+    for name in "bc":
+        containers[name].answer(outputs=[b"dog"])
+        say(containers[name], "dog")
+    assert answer(request) == "dog"
+
+
 def test_below_the_required_confidence_the_default_is_given_with_its_reason() -> None:
     bench = Bench()
     containers = serve(bench, "ensemble", min_confidence=0.6)
@@ -127,6 +146,20 @@ def test_below_the_required_confidence_the_default_is_given_with_its_reason() ->
     assert extra(request)["confidence"] == pytest.approx(1 / 3, abs=1e-6)
     record = bench.choices.of(only(request))
     assert record.answer is not None, "feedback must find what was held back"
+
+
+def test_a_decided_vote_waits_for_the_confidence_that_is_asked_for() -> None:
+    bench = Bench()
+    containers = serve(bench, "ensemble", min_confidence=0.9)
+
+    request = bench.ask(b"x")
+    say(containers["a"], "cat")
+    say(containers["b"], "cat")
+    assert not only(request).done
+    say(containers["c"], "cat")
+
+    assert answer(request) == "cat"
+    assert extra(request)["confidence"] == 1.0
 
 
 def test_a_cascade_asks_the_dear_model_only_when_the_cheap_one_is_unsure() -> None:

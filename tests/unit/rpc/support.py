@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import hpack
+import pytest
 
 from clipper.rpc import frames as wire
 from clipper.rpc.endpoint import GrpcStream
-from clipper.rpc.frames import frame
+from clipper.rpc.frames import Http2Error, frame
 from clipper.rpc.http2 import Http2Connection
 
 PATH = "/service/Method"
@@ -20,6 +21,8 @@ HEADERS = [
     (b"content-type", b"application/grpc"),
     (b"te", b"trailers"),
 ]
+OUR_WINDOW = 16 << 20
+"""Bytes that the server takes before it grants more."""
 GREETING = wire.PREFACE + frame(wire.SETTINGS, 0, 0, b"")
 
 
@@ -149,3 +152,18 @@ class Client:
     def data(self, number: int = 1) -> bytes:
         """Return the data that was written on a stream since the last time."""
         return b"".join(f.payload for f in self.frames() if (f.kind, f.number) == (0, number))
+
+
+def fails(client: Client, *parts: bytes) -> int:
+    """Feed what breaks the protocol; return the code that the client was told."""
+    with pytest.raises(Http2Error) as caught:
+        client.feed(*parts)
+    *_, last = client.frames()
+    assert (last.kind, last.number) == (wire.GOAWAY, 0)
+    assert len(last.payload) < 200
+    _, code = wire.NUMBER.iter_unpack(last.payload[:8])
+    assert code[0] == caught.value.code
+    assert client.connection.ended
+    client.feed(GREETING, client.head(99))
+    assert client.frames() == [], "it goes on after a fault"
+    return int(code[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable
 
@@ -19,7 +18,6 @@ from clipper.selection.calibration import (
     observations,
     reliability,
 )
-from clipper.selection.signals import sigmoid
 
 KINDS = (Calibration.ISOTONIC, Calibration.PLATT, Calibration.TEMPERATURE)
 
@@ -40,7 +38,7 @@ def sample(truth: Callable[[float], float], size: int, seed: int) -> list[tuple[
 
 def overconfident(raw: float) -> float:
     """A model whose log-odds are three times too large."""
-    return sigmoid(math.log(raw / (1 - raw)) / 3) if 0 < raw < 1 else raw
+    return 1 / (1 + ((1 - raw) / raw) ** (1 / 3)) if raw > 0 else raw
 
 
 def held_out_error(kind: Calibration, truth: Callable[[float], float], seed: int) -> float:

@@ -120,6 +120,13 @@ def test_shadows_cost_but_do_not_agree() -> None:
     assert (found.agreement, found.cost_per_query) == (1.0, 3.0)
 
 
+def test_a_shadow_is_estimated_from_every_query_on_which_it_was_heard() -> None:
+    choice = Choice(ask=(A,), silent=(B,), arms=(A, B, C), propensities=(1.0, 0.0, 0.0))
+    found = summary_of([ledger(choice, {A: 1.0, B: 0.0}, 1.0, None, (A,), (), {})] * 40)
+    assert [row.mean_loss for row in found.arms] == [1.0, 0.0, None]
+    assert (found.best_arm, found.regret) == ("b:1", 40.0)
+
+
 def test_confidence_is_learned_for_calibration() -> None:
     queries = [
         ledger(ALL, {}, float(at % 2), 0.9, (A,), (), {}) for at in range(200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import statistics
@@ -39,6 +40,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimators, "RESAMPLES", 50)
 
 
+@functools.cache
 def evaluations(claimed: tuple[float, ...] | None = None) -> list[Evaluation]:
     return [
         replay(one_at_a_time(ERRORS, LOGGING, 300, seed, claimed), FixedPolicy(TARGET), Question())
@@ -168,6 +170,20 @@ def test_losses_known_by_chance_make_no_log_of_all_models() -> None:
             record.losses[b.key] = 0.0
     found = replay(log, FixedPolicy((0.0, 1.0)), Question())
     assert value(found.doubly_robust) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_shadow_is_evaluated_as_if_it_had_answered() -> None:
+    """Although some of its outputs are missing."""
+    a, b = ARMS[:2]
+    choice = Choice((a,), (b,), (a, b), (1.0, 0.0))
+    log = [
+        record_of(at, choice, {a: "0"} | ({b: "1" if at % 4 else "0"} if at % 10 else {}), "1", "0")
+        for at in range(400)
+    ]
+    found = replay(log, FixedPolicy((0.0, 1.0)), Question())
+    assert value(found.direct) == pytest.approx(80 / 360)
+    assert (found.queries, found.skipped) == (360, 40)
+    assert value(found.logged) == 1.0
 
 
 def test_graded_losses() -> None:

@@ -22,7 +22,7 @@ def test_a_socket_alone_opens_no_port() -> None:
     assert given["--port"] == "0"
     assert given["--unixsocket"] == "/tmp/s.sock"
     assert given["--dir"] == "/tmp/data"
-    assert given["--appendonly"] == "yes"
+    assert (given["--appendonly"], given["--appendfsync"]) == ("yes", "always")
     assert "--bind" not in given
 
 

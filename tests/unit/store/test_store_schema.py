@@ -48,7 +48,6 @@ def test_keys_of_a_cluster_share_its_prefix() -> None:
     keys = Keys("prod")
     assert keys.prefix == "clipper:prod:"
     assert keys.worker("w1") == "clipper:prod:worker:w1"
-    assert keys.state("app") == "clipper:prod:state:app"
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "", "redis://host:port/0"])

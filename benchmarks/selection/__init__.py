@@ -1,0 +1,1 @@
+"""Experiments on the model selection layer: its own policies on real models' predictions."""
