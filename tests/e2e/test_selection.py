@@ -365,7 +365,7 @@ def test_the_default_policy_refuses_feedback_in_the_originals_words(served: Serv
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"policy": "best"}, "policy: there is no policy 'best'"),
+        ({"policy": "best"}, "policy 'best' is not known"),
         ({"policy": "exp3", "policy_options": {"eta": -1}}, "policy_options.eta: "),
         ({"policy": "exp3", "policy_options": {"etta": 1}}, "policy_options.etta: unknown"),
         ({"policy": "ab", "policy_options": {"weights": {"a": "1"}}}, "policy_options.weights.a: "),
