@@ -181,7 +181,10 @@ PREDICT_PATHS: dict[str, Any] = {
                                 {
                                     "type": "object",
                                     "required": ["updates"],
-                                    "properties": {"updates": {"type": "array", "items": _UPDATE}},
+                                    "properties": {
+                                        "updates": {"type": "array", "items": _UPDATE},
+                                        "idempotency_key": _KEY,
+                                    },
                                 },
                             ]
                         },

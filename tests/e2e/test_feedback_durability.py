@@ -49,14 +49,21 @@ def answering(name: str) -> Callable[[Any], list[Any]]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with local_cluster(tmp_path_factory.mktemp("durable"), workers=2) as cluster:
-        connection = cluster.connection
-        connection.register_application(
-            "app", "doubles", "DEFAULT", 5_000_000, policy="epsilon-greedy"
-        )
         for name in MODELS:
-            python_deployer.deploy_python_closure(connection, name, 1, "doubles", answering(name))
-            connection.link_model_to_app("app", name)
+            python_deployer.deploy_python_closure(
+                cluster.connection, name, 1, "doubles", answering(name)
+            )
         yield cluster
+
+
+def register(cluster: Cluster) -> None:
+    """Make the application; anew, and without a past, when the test runs again."""
+    connection = cluster.connection
+    if connection.get_all_apps():
+        connection.unregister_application("app")
+    connection.register_application("app", "doubles", "DEFAULT", 5_000_000, policy="epsilon-greedy")
+    for name in MODELS:
+        connection.link_model_to_app("app", name)
 
 
 @dataclasses.dataclass
@@ -174,6 +181,7 @@ def kill_the_store(cluster: Cluster) -> None:
 
 @pytest.mark.timeout(TIMEOUT_S)
 def test_no_acknowledged_update_is_lost_and_none_counts_twice(cluster: Cluster) -> None:
+    register(cluster)
     queries = predicted(cluster, UPDATES * BY_QUERY // BATCH)
     senders = Senders(cluster.url("app", "update"), batches(queries))
     start_s = time.monotonic()
