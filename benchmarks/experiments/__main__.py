@@ -21,7 +21,7 @@ EXPERIMENTS = {
     "e09": "replica_scaling",
     "e16": "overload",
     "e20": "overhead",
-    "quality": "quality_real",
+    "quality-real": "quality_real",
 }
 
 

@@ -119,7 +119,9 @@ def run() -> Result:
     ]
     rows = [_row(cell) for cell in cells]
     verdicts = [verdict for cell in cells for verdict in _verdicts(cell)]
-    return Result("quality", "Batching quality with real models", rows, verdicts, figure, notes)
+    return Result(
+        "quality-real", "Batching quality with real models", rows, verdicts, figure, notes
+    )
 
 
 def _functions() -> dict[str, Callable[[Any], Any]]:
@@ -266,7 +268,10 @@ def _row(cell: _Cell) -> dict[str, Any]:
 
 def _verdicts(cell: _Cell) -> list[Verdict]:
     at = f"{cell.model}, SLO {cell.slo_s * 1e3:g} ms"
-    load = f"{cell.rate:.0f}/s, {cell.load:.1%} of achievable"
+    late_ms = cell.summary.lag_p99_s * 1e3
+    load = (
+        f"{cell.rate:.0f}/s, {cell.load:.1%} of achievable; generator {late_ms:.1f} ms late (P99)"
+    )
     missed = "" if math.isnan(cell.hindsight) else f"no server below {cell.hindsight:.2%}"
     found = [
         at_most(f"{at}: P99, ms", cell.summary.p99_s * 1e3, (cell.slo_s + LATE_S) * 1e3, load),
