@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from benchmarks.processes import LoadGenerator, load_generator
 from benchmarks.publishing import Result, panels
 from benchmarks.recorder import Summary, median_of
 from benchmarks.simulation.arrivals import poisson
-from benchmarks.simulation.cost import CostModel
+from benchmarks.simulation.cost import CostModel, fitted, rescaled
 from benchmarks.simulation.oracle import fewest_missed
 from benchmarks.simulation.quality import DEPTH, LATE_S, LOAD, MOST_DEFAULTS, OF_PAPER, SLOS_S
 from benchmarks.verdict import Verdict, at_least, at_most, not_measured
@@ -158,12 +158,6 @@ async def _batch_costs(function: Callable[[Any], Any]) -> CostModel:
     return fitted(sizes, medians)
 
 
-def fitted(sizes: Sequence[int], seconds: Sequence[float]) -> CostModel:
-    """Return the line with the least relative errors, neither of its two costs below zero."""
-    slope_s, fixed_s = np.polyfit(sizes, seconds, 1, w=1 / np.asarray(seconds))
-    return CostModel(max(float(slope_s), 1e-9), max(float(fixed_s), 0.0))
-
-
 def _highest(running: Cluster, generator: LoadGenerator, values: list[float]) -> float:
     """Return what a no-op model answers in closed loop to the generator that open loops use."""
     running.deploy("no-op", lambda batch: [1.0] * len(batch))
@@ -206,13 +200,6 @@ class _Probe:
         """Return how much was added."""
         batches, queries, computed_s = self.totals()
         return batches - before[0], queries - before[1], computed_s - before[2]
-
-
-def rescaled(cost: CostModel, batches: float, queries: float, computed_s: float) -> CostModel:
-    """Return ``cost``, made as slow as these batches together were; unchanged without any."""
-    planned_s = batches * cost.beta_s + queries * cost.alpha_s
-    factor = computed_s / planned_s if planned_s > 0 else 1.0
-    return CostModel(cost.alpha_s * factor, cost.beta_s * factor)
 
 
 def _cell(probe: _Probe, name: str, slo_s: float, alone: CostModel, reach: float) -> _Cell:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.experiments.quality_real import fitted, rescaled
-from benchmarks.simulation.cost import CostModel
+from benchmarks.simulation.cost import CostModel, fitted, rescaled
 
 
 def test_a_line_through_measured_batches_is_as_exact_for_small_ones_as_for_large_ones() -> None:
