@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "e09": "replica_scaling",
     "e16": "overload",
     "e20": "overhead",
+    "quality-real": "quality_real",
 }
 
 

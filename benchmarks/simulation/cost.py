@@ -1,11 +1,13 @@
-"""How long a simulated container computes a batch."""
+"""How long a container computes a batch: a simulated one, or a real one that was measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +32,19 @@ class CostModel:
         """Return queries per second of the largest batch with ``depth · t(b) ≤ slo_s``."""
         size = self.largest(slo_s / depth)
         return size / self.seconds(size) if size else 0.0
+
+
+def fitted(sizes: Sequence[int], seconds: Sequence[float]) -> CostModel:
+    """Return the line with the least relative errors, neither of its two costs below zero."""
+    slope_s, fixed_s = np.polyfit(sizes, seconds, 1, w=1 / np.asarray(seconds))
+    return CostModel(max(float(slope_s), 1e-9), max(float(fixed_s), 0.0))
+
+
+def rescaled(cost: CostModel, batches: float, queries: float, computed_s: float) -> CostModel:
+    """Return ``cost``, made as slow as these batches together were; unchanged without any."""
+    planned_s = batches * cost.beta_s + queries * cost.alpha_s
+    factor = computed_s / planned_s if planned_s > 0 else 1.0
+    return CostModel(cost.alpha_s * factor, cost.beta_s * factor)
 
 
 def steady(model: CostModel) -> Callable[[int, float], float]:
