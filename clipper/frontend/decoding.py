@@ -66,16 +66,6 @@ class _Text(msgspec.Struct):
     uid: int | str | UnsetType = UNSET
 
 
-class PredictBody(NamedTuple):
-    """What a predict body asks for."""
-
-    inputs: list[bytes]
-    """Packed."""
-    version: str | None = None
-    uid: str = APPLICATION
-    """Whose selection state counts; of an application without a policy it means nothing."""
-
-
 class _Kind(NamedTuple):
     decode: Callable[[bytes], Any]
     pack: Callable[[Any], bytes]
@@ -107,8 +97,10 @@ def canonical_uid(value: object) -> str:
     raise ValueError(f"expected an integer, or a string of 1 to {_LONGEST_UID} characters.")
 
 
-def decode_predict(input_type: InputType, body: bytes) -> PredictBody | None:
-    """Return what a body asks for, or None for one that is not plainly right."""
+def decode_predict(
+    input_type: InputType, body: bytes
+) -> tuple[list[bytes], str | None, str] | None:
+    """Return packed inputs, version and user asked for, or None for a body not plainly right."""
     kind = _KINDS[input_type]
     try:
         decoded = kind.decode(body)
@@ -119,12 +111,12 @@ def decode_predict(input_type: InputType, body: bytes) -> PredictBody | None:
         else:
             return None
         if decoded.version is UNSET and decoded.uid is UNSET:
-            return PredictBody(inputs)
+            return inputs, None, APPLICATION
         uid = APPLICATION if decoded.uid is UNSET else canonical_uid(decoded.uid)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     version = decoded.version
-    return PredictBody(inputs, None if version is UNSET else version, uid)
+    return inputs, None if version is UNSET else version, uid
 
 
 def slow_object(body: bytes, schema: str) -> dict[str, Any]:

@@ -5,12 +5,10 @@ Outcomes come back here from the dispatchers and go to every query that waits (d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import CacheShelf, PredictionCache
 from clipper.clock import Clock
-from clipper.datatypes import DefaultReason, Output, VersionedModelId
+from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.query.applications import Application
 from clipper.query.fleet import Fleet, ServedModel
 from clipper.query.query import Query
@@ -51,19 +49,6 @@ class TaskExecutor:
                 self._join(query, leader, served)
                 return
         self._enqueue(query, served, shelf)
-
-    def cached(
-        self, application: Application, models: Sequence[VersionedModelId], input_bytes: bytes
-    ) -> dict[VersionedModelId, Output]:
-        """Return the models' outputs for an input, as far as the cache has them."""
-        outputs = {}
-        for model in models:
-            served = self._fleet.get(model)
-            shelf = None if served is None else self._shelf(application, served)
-            output = None if shelf is None else shelf.get(input_bytes)
-            if output is not None:
-                outputs[model] = output
-        return outputs
 
     def release(self, query: Query) -> None:
         """A query waits no more; tasks that nobody else waits for leave their queue."""

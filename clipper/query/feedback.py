@@ -302,7 +302,7 @@ class FeedbackService:
             query.done = True
             self._executor.release(query)
             query.tasks.clear()
-            _give(answered, query.outputs.get(model))
+            _give(answered, query.output)
 
         now_s = self._clock.now()
         patience_s = max(application.slo_s, _SHORTEST_RECOMPUTE_S)

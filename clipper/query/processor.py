@@ -152,25 +152,19 @@ class QueryProcessor:
             table = self.arms(application) if candidates is known else self._table(candidates)
             return self._selector.submit(application, table, inputs, arrival_s, uid)
         request = PredictRequest(application, len(inputs))
-        models = candidates[:1]
-        outcomes = len(models)
         for input_bytes in inputs:
-            query = Query(
-                self.ids.next(), request, input_bytes, arrival_s, outcomes, self._finish_query
-            )
+            query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
             request.queries.append(query)
-            if not outcomes:
+            if candidates:
+                self._executor.submit(query, candidates[0])
+            else:
                 query.unserved()
-            for model in models:
-                self._executor.submit(query, model)
             if not query.done:
                 self._deadlines.add(query, application.slo_s)
         return request
 
     def _finish(self, query: Query) -> None:
         query.done = True
-        for output in query.outputs.values():
-            query.output, query.reason = output, None
         if query.tasks:
             self._executor.release(query)
             # The deadline lines may hold on to the query for some time.

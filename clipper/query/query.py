@@ -30,7 +30,7 @@ class PredictRequest:
 
 
 class Query:
-    """One input of one application. Belongs to the event loop's thread.
+    """One input of one application, asked of one model. Belongs to the event loop's thread.
 
     ``done`` is set once; after that ``output`` is the answer, or ``reason`` says why there is none.
     """
@@ -40,7 +40,6 @@ class Query:
 
     __slots__ = (
         "_finish",
-        "_missing",
         "application",
         "arrival_s",
         "deadline_s",
@@ -48,7 +47,6 @@ class Query:
         "done",
         "input",
         "output",
-        "outputs",
         "query_id",
         "reason",
         "request",
@@ -61,10 +59,9 @@ class Query:
         request: PredictRequest,
         input_bytes: bytes,
         arrival_s: float,
-        outcomes: int,
         finish: Callable[[Query], None],
     ) -> None:
-        """Wait for so many ``outcomes``; then ``finish`` is called."""
+        """``finish`` is called when the model has answered or will not."""
         self.query_id = query_id
         self.request = request
         self.application = application = request.application
@@ -76,8 +73,6 @@ class Query:
         self.reason: DefaultReason | None = None
         self.detail = ""
         self.tasks: list[PredictTask] = []
-        self.outputs: dict[VersionedModelId, Output] = {}
-        self._missing = outcomes
         self._finish = finish
 
     def unserved(self) -> None:
@@ -87,21 +82,15 @@ class Query:
 
     def arrived(self, model: VersionedModelId, output: Output) -> None:
         """Take a model's output."""
-        if self.done:
-            return
-        self.outputs[model] = output
-        self._missing -= 1
-        if self._missing == 0:
+        if not self.done:
+            self.output = output
             self._finish(self)
 
     def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         """A model will give no output in time."""
-        if self.done:
-            return
-        self.reason = reason
-        self.detail = detail
-        self._missing -= 1
-        if self._missing == 0:
+        if not self.done:
+            self.reason = reason
+            self.detail = detail
             self._finish(self)
 
     def deliver(self, task: PredictTask) -> None:

@@ -43,7 +43,7 @@ class SelectedQuery(Query):
         arms: ArmTable,
         listener: Listener,
     ) -> None:
-        super().__init__(query_id, request, input_bytes, arrival_s, 0, listener.finish)
+        super().__init__(query_id, request, input_bytes, arrival_s, listener.finish)
         self.uid = uid
         self.arms = arms
         """All that may answer."""
@@ -114,6 +114,6 @@ class AsideQuery(Query):
         ended: Callable[[Query], None],
     ) -> None:
         """``ended`` is called with the query when the output is there or will not come."""
-        super().__init__(0, PredictRequest(application, 1), input_bytes, arrival_s, 1, ended)
+        super().__init__(0, PredictRequest(application, 1), input_bytes, arrival_s, ended)
         self.deadline_s = deadline_s
         self.arm = arm

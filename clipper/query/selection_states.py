@@ -34,6 +34,8 @@ class StateSettings:
     """Applications' states are compared with the store's so often."""
     user_staleness_s: float = 1.0
     """A user's state older than this is used once more and read again."""
+    user_expiry_s: float = 10.0
+    """A user's state older than this is read before it is used."""
     max_users: int = 10_000
     """Users whose states are kept; the longest unused go first."""
     wait_share: float = 0.25
@@ -92,6 +94,8 @@ class SelectionStates:
             return None
         self._users.move_to_end(key)
         age_s = self._clock.now() - entry.read_s
+        if age_s > self._settings.user_expiry_s and self._clock.now() >= self._away_until_s:
+            return None
         if age_s > self._settings.user_staleness_s and not entry.reading:
             entry.reading = True
             self._start(self._read_user(application, uid))

@@ -239,9 +239,9 @@ class Selector:
             assert isinstance(aside, AsideQuery)
             aside.done = True
             self._release(aside)
-            for output in aside.outputs.values():
-                query.silent[aside.arm] = output
-                agrees = combined.output is not None and combined.output == output
+            if aside.output is not None:
+                query.silent[aside.arm] = aside.output
+                agrees = combined.output == aside.output
                 self._observer.shadow_answered(query, aside.arm, agrees)
                 self._record(query, combined, input_bytes)
 

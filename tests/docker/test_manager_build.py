@@ -65,6 +65,7 @@ def test_image_of_a_model(
     assert stock_images.engine.client.images.list(manager.cluster_name + "-m") == []
 
 
+@pytest.mark.slow
 def test_an_empty_directory_and_explicit_packages(
     manager: DockerContainerManager, stock_images: StockImages, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_model_whose_image_is_gone_is_warned_of(
         assert "model m:1 of an earlier run is not started" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_interrupted_start_leaves_nothing_new(
     stock_images: StockImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_loopback_redis_is_the_hosts(stock_images: StockImages, tmp_path: Path
             assert cluster.connection.get_all_apps() == ["app"]
 
 
+@pytest.mark.slow
 def test_an_unreachable_redis_ends_the_start(stock_images: StockImages) -> None:
     stock_images.need("frontend")
     name = f"test-{uuid.uuid4().hex[:8]}"

@@ -86,6 +86,7 @@ def _two_series_each(prometheus: Prometheus) -> None:
         assert len({one["container"] for one in series}) == 2
 
 
+@pytest.mark.slow
 def test_a_replica_that_was_stopped_is_no_target_any_more(
     cluster: DockerCluster, prometheus: Prometheus
 ) -> None:

@@ -84,7 +84,11 @@ def assert_users_have_their_models(cluster: Cluster) -> None:
                 timeout_s=10.0,
             )
             # A fifth of the queries ask one of both at random.
-            assert answers(cluster, "greedy", uid, 100).count(label) > 70
+            eventually(
+                lambda uid=uid, label=label: answers(cluster, "greedy", uid, 100).count(label) > 70,  # type: ignore[misc]
+                f"{uid} is mostly answered by {label}",
+                timeout_s=10.0,
+            )
 
 
 def kill_the_workers(cluster: Cluster) -> None:

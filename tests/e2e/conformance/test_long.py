@@ -56,7 +56,7 @@ def test_l5_fixed_batch_size(cluster: Cluster) -> None:
     app, model = register(cluster, slo_micros=30_000_000), a_name()
 
     def batch_sizes(inputs: Any) -> list[str]:
-        time.sleep(0.5)
+        time.sleep(0.1)
         return [str(len(inputs)) for _ in inputs]
 
     python_deployer.deploy_python_closure(

@@ -25,11 +25,11 @@ Decoded = tuple[list[bytes], str | None]
 fast = decoding.decode_predict
 
 
-def slow(input_type: InputType, body: bytes) -> decoding.PredictBody:
+def slow(input_type: InputType, body: bytes) -> tuple[list[bytes], str | None, str]:
     value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
     version = decoding.slow_version(value)
     inputs = decoding.slow_inputs(value, input_type)
-    return decoding.PredictBody(inputs, version, decoding.slow_uid(value))
+    return inputs, version, decoding.slow_uid(value)
 
 
 def decode(input_type: InputType, body: bytes | str | dict[str, Any]) -> Decoded:
@@ -39,7 +39,7 @@ def decode(input_type: InputType, body: bytes | str | dict[str, Any]) -> Decoded
     if isinstance(body, str):
         body = body.encode()
     decoded = fast(input_type, body) or slow(input_type, body)
-    return decoded.inputs, decoded.version
+    return decoded[:2]
 
 
 def fault(read: Callable[[], object]) -> str:
@@ -315,7 +315,7 @@ def test_a_user_is_an_integer_or_a_string(uid: str, expected: str) -> None:
     body = b'{"input": [1.5], "uid": %b}' % uid.encode()
     decoded = fast(DOUBLES, body)
     assert decoded is not None
-    assert decoded.uid == slow(DOUBLES, body).uid == expected
+    assert decoded == slow(DOUBLES, body) == ([packed(DOUBLES, 1.5)], None, expected)
 
 
 @pytest.mark.parametrize("uid", ["1.5", "true", "null", "[]", '""', '"%s"' % ("x" * 257), "1e999"])
