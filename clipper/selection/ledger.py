@@ -159,7 +159,7 @@ def summarise(
         answered=round(answers),
         mean_loss=_ratio(lost, answers),
         best_arm=None if best is None else f"{best[0].model}:{best[0].version}",
-        regret=None if best is None or not answers else lost - answers * best[1],
+        regret=None if best is None or not answers else round(lost - answers * best[1], 9),
         agreement=_ratio(state.get("led/agree", 0.0), state.get("led/agree_n", 0.0)),
         late_share=_ratio(_total(state, "led_late/"), _total(state, "led_asked/")),
         calibration_error=expected_calibration_error(state, fit(calibration, state)),
