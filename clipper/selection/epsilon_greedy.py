@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from clipper.selection.policy import NOBODY, Addition, Arm, Asker, Choice, State
-from clipper.selection.single import SingleModelPolicy, ask_at_random
-from clipper.selection.tallies import count_losses, read_tallies, seed_tallies
-from clipper.selection.votes import Vote
+from clipper.selection.policy import Arm, Asker, Choice, State
+from clipper.selection.single import CountingPolicy, ask_at_random
+from clipper.selection.tallies import read_tallies
 
 
 class EpsilonGreedyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,7 +22,7 @@ class EpsilonGreedyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     ] = 0.1
 
 
-class EpsilonGreedyPolicy(SingleModelPolicy):
+class EpsilonGreedyPolicy(CountingPolicy):
     """Asks the model with the lowest mean loss, and any at random in a small share of queries."""
 
     name = "epsilon-greedy"
@@ -38,19 +37,3 @@ class EpsilonGreedyPolicy(SingleModelPolicy):
         probabilities = [self._epsilon / len(arms)] * len(arms)
         probabilities[means.index(min(means))] += 1.0 - self._epsilon
         return ask_at_random(arms, probabilities, rng)
-
-    def seed(self, state: State) -> State:
-        """Start from a few observations of each model."""
-        return seed_tallies(state)
-
-    def observe(
-        self,
-        state: State,
-        choice: Choice,
-        losses: Mapping[Arm, float],
-        answer_loss: float | None,
-        votes: Mapping[Arm, Vote] = NOBODY,
-        answer: Vote | None = None,
-    ) -> Sequence[Addition]:
-        """Count the losses that are known."""
-        return count_losses(state, choice.arms, losses)

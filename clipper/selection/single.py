@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from clipper.selection.policy import Arm, Choice, Combined, SelectionPolicy, State
+from clipper.selection.policy import (
+    NOBODY,
+    Addition,
+    Arm,
+    Choice,
+    Combined,
+    SelectionPolicy,
+    State,
+)
+from clipper.selection.tallies import count_losses, seed_tallies
 from clipper.selection.votes import Vote
 from clipper.selection.weights import draw
 
@@ -22,6 +31,26 @@ class SingleModelPolicy(SelectionPolicy):
             if vote is not None:
                 return Combined(vote.output, vote.confidence, (arm,))
         return Combined(None)
+
+
+class CountingPolicy(SingleModelPolicy):
+    """Learns by counting losses, of every model whose output for the input is known."""
+
+    def seed(self, state: State) -> State:
+        """Start from a few observations of each model."""
+        return seed_tallies(state)
+
+    def observe(
+        self,
+        state: State,
+        choice: Choice,
+        losses: Mapping[Arm, float],
+        answer_loss: float | None,
+        votes: Mapping[Arm, Vote] = NOBODY,
+        answer: Vote | None = None,
+    ) -> Sequence[Addition]:
+        """Count the losses that are known; a fraction counts as that much of a failure."""
+        return count_losses(state, choice.arms, losses)
 
 
 def ask_at_random(

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from clipper.selection.policy import NOBODY, Addition, Arm, Asker, Choice, State
-from clipper.selection.single import SingleModelPolicy, ask_at_random
-from clipper.selection.tallies import count_losses, read_tallies, seed_tallies
-from clipper.selection.votes import Vote
+from clipper.selection.policy import Arm, Asker, Choice, State
+from clipper.selection.single import CountingPolicy, ask_at_random
+from clipper.selection.tallies import read_tallies
 
 _SPREADS = np.linspace(-5.0, 5.0, 51)
 """Where densities are evaluated, in standard deviations from each mean."""
 
 
-class ThompsonPolicy(SingleModelPolicy):
+class ThompsonPolicy(CountingPolicy):
     """Asks each model with the probability that it is the best one, as far as is known."""
 
     name = "thompson"
@@ -34,22 +33,6 @@ class ThompsonPolicy(SingleModelPolicy):
             (1.0 + max(0.0, tally.count - tally.loss), 1.0 + tally.loss) for tally in tallies
         )
         return ask_at_random(arms, win_probabilities(posteriors), rng)
-
-    def seed(self, state: State) -> State:
-        """Start from a few observations of each model."""
-        return seed_tallies(state)
-
-    def observe(
-        self,
-        state: State,
-        choice: Choice,
-        losses: Mapping[Arm, float],
-        answer_loss: float | None,
-        votes: Mapping[Arm, Vote] = NOBODY,
-        answer: Vote | None = None,
-    ) -> Sequence[Addition]:
-        """Count the losses that are known; a fraction counts as that much of a failure."""
-        return count_losses(state, choice.arms, losses)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from clipper.selection.policy import NOBODY, Addition, Arm, Asker, Choice, State
-from clipper.selection.single import SingleModelPolicy, ask_only
-from clipper.selection.tallies import Tally, count_losses, read_tallies, seed_tallies
-from clipper.selection.votes import Vote
+from clipper.selection.policy import Arm, Asker, Choice, State
+from clipper.selection.single import CountingPolicy, ask_only
+from clipper.selection.tallies import Tally, read_tallies
 
 
 class Ucb1Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +31,7 @@ class Ucb1Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1.0
 
 
-class Ucb1Policy(SingleModelPolicy):
+class Ucb1Policy(CountingPolicy):
     """Asks the model with the highest reward that its observations leave possible."""
 
     name = "ucb1"
@@ -53,19 +52,3 @@ class Ucb1Policy(SingleModelPolicy):
             return math.inf
         reward = 1.0 - min(1.0, tally.loss / tally.count)
         return reward + self._exploration * math.sqrt(2.0 * log_observations / tally.count)
-
-    def seed(self, state: State) -> State:
-        """Start from a few observations of each model."""
-        return seed_tallies(state)
-
-    def observe(
-        self,
-        state: State,
-        choice: Choice,
-        losses: Mapping[Arm, float],
-        answer_loss: float | None,
-        votes: Mapping[Arm, Vote] = NOBODY,
-        answer: Vote | None = None,
-    ) -> Sequence[Addition]:
-        """Count the losses that are known."""
-        return count_losses(state, choice.arms, losses)
