@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from clipper.rpc.channel import CONNECT_METHOD, probe_dead_hosts
 from clipper.rpc.frames import Http2Error
 from clipper.rpc.http2_call import Http2Call
-from clipper.rpc.liveness import LOOK_S, Liveness, Verdict, look_pause_s
+from clipper.rpc.liveness import LOOK_S, Liveness, Verdict
 from clipper.rpc.pb import model_container_pb2 as pb
 
 _log = logging.getLogger(__name__)
@@ -177,15 +177,13 @@ class _WorkerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._liveness = Liveness(self._loop.time())
         self._look: asyncio.TimerHandle | None = None
-        self._pause_s = LOOK_S
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
         probe_dead_hosts(transport.get_extra_info("socket"))
         self.call = Http2Call(self._transport.write, self._address, CONNECT_METHOD, self._stream)
-        self._pause_s = look_pause_s(transport.get_extra_info("sockname")[1])
-        self._look = self._loop.call_later(self._pause_s, self._look_again)
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
 
     def data_received(self, data: bytes) -> None:
         self._liveness.heard(self._loop.time())
@@ -211,7 +209,7 @@ class _WorkerConnection(asyncio.Protocol):
         elif verdict is Verdict.DEAD:
             _log.warning("%s shows no sign of life", self._address)
             self.abort()
-        self._look = self._loop.call_later(self._pause_s, self._look_again)
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
 
 
 async def _dial(address: str, stream: WorkerStream) -> _WorkerConnection:

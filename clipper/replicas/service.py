@@ -14,7 +14,7 @@ from clipper.rpc import channel
 from clipper.rpc.endpoint import GrpcStream, StreamHandler
 from clipper.rpc.frames import Http2Error
 from clipper.rpc.http2 import Http2Connection
-from clipper.rpc.liveness import LOOK_S, Liveness, Verdict, look_pause_s
+from clipper.rpc.liveness import LOOK_S, Liveness, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +37,17 @@ class _ContainerConnection(asyncio.Protocol):
         self._accept = accept
         self._clock = clock
         self._look: Cancellable | None = None
-        self._pause_s = LOOK_S
         self._liveness = Liveness(clock.now())
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
-        peername = transport.get_extra_info("peername")
-        peer = _address(peername)
+        peer = _address(transport.get_extra_info("peername"))
         channel.probe_dead_hosts(transport.get_extra_info("socket"))
         self._connections.add(self)
         self.http2 = Http2Connection(self._transport.write, self._accept, peer)
-        self._pause_s = look_pause_s(peername[1] if peername else 0)
-        self._look = self._clock.call_later(self._pause_s, self._look_again)
+        # One timer each: pings of many containers must not go out in one moment.
+        self._look = self._clock.call_later(LOOK_S, self._look_again)
 
     def data_received(self, data: bytes) -> None:
         self._liveness.heard(self._clock.now())
@@ -79,7 +77,7 @@ class _ContainerConnection(asyncio.Protocol):
         elif verdict is Verdict.DEAD:
             log.warning("%s shows no sign of life", self.http2.peer)
             self.abort()
-        self._look = self._clock.call_later(self._pause_s, self._look_again)
+        self._look = self._clock.call_later(LOOK_S, self._look_again)
 
     def abort(self) -> None:
         """End the connection now."""

@@ -12,19 +12,8 @@ import enum
 from clipper.rpc.channel import KEEPALIVE_INTERVAL_S, KEEPALIVE_TIMEOUT_S
 
 LOOK_S = 0.25
-"""How often to look, about."""
+"""How often to look."""
 _LATE_S = 0.25
-_GOLDEN = 0.6180339887498949
-"""Multiples of it, modulo 1, lie apart however many there are."""
-
-
-def look_pause_s(port: int) -> float:
-    """Return how long to pause between looks on the connection from a client's port.
-
-    Containers dial together when a frontend starts. Looked at in step, all of them would be asked
-    in one moment of every second, and queries would wait behind that.
-    """
-    return LOOK_S * (0.8 + 0.4 * (port * _GOLDEN % 1.0))
 
 
 class Verdict(enum.Enum):
@@ -52,7 +41,7 @@ class Liveness:
         self._pinged_s = 0.0
 
     def look(self, now_s: float, timeout_s: float = KEEPALIVE_TIMEOUT_S) -> Verdict:
-        """Judge; to be called about every `LOOK_S`."""
+        """Judge; to be called every `LOOK_S`."""
         late = now_s - self._due_s > _LATE_S
         self._due_s = now_s + LOOK_S
         if late:
