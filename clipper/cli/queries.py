@@ -46,7 +46,11 @@ def predict(
     session = context.of(ctx)
     client, kind = _client(session, app)
     one_input = parse_input(read(value), kind, batch)
-    body = _answer(client.predict(app, one_input, batch=batch, version=version, uid=uid))
+    body = _answer(
+        client.predict(
+            app, one_input, batch=batch, version=version, uid=None if uid is None else _uid(uid)
+        )
+    )
     predictions = body.get("batch_predictions", [body])
     if session.output.is_json:
         session.output.json(body)
@@ -88,12 +92,17 @@ def feedback(
     label = _json_or_text(words[-1])
     if query_id is None:
         one_input = parse_input(read(words[0]), kind, batch=False)
-        reply = client.update(app, one_input, label, _json_or_text(uid))
+        reply = client.update(app, one_input, label, _uid(uid))
     else:
         reply = client.update_query(app, query_id, label)
     if reply.status != 200:
         raise ClipperException(f"The feedback was refused ({reply.status}): {reply.text}")
     session.output.done(reply.text)
+
+
+def _uid(word: str) -> int | str:
+    """Return an integer where it is one: some applications take no other, and 0 is nobody."""
+    return int(word) if word.removeprefix("-").isdecimal() else word
 
 
 def _json_or_text(word: str) -> Any:

@@ -290,6 +290,17 @@ def test_feedback(run: Run, connection: ClipperConnection, cluster: FakeCluster)
     assert cluster.predictions == [("/a/update", {"uid": 4, "input": [1], "label": 0.5})]
 
 
+@pytest.mark.parametrize(("word", "uid"), [("0", 0), ("-7", -7), ("ann", "ann"), ("1.5", "1.5")])
+def test_a_user_is_the_same_to_predict_and_to_feedback(
+    run: Run, connection: ClipperConnection, cluster: FakeCluster, word: str, uid: object
+) -> None:
+    connection.register_application("a", "doubles", "-1", 1000)
+    run("predict", "a", "[1]", "--uid", word)
+    cluster.prediction = Reply(200, "Feedback received? 1")
+    run("feedback", "a", "[1]", "1", "--uid", word)
+    assert [body["uid"] for _, body in cluster.predictions] == [uid, uid]
+
+
 def test_logs(run: Run, cluster: FakeCluster) -> None:
     assert run("logs", "query-frontend", "-n", "1").out == "query-frontend-0 last\n"
     assert run("logs", "m:2", "-n", "1").out == "model-m_2-0 last\n"
