@@ -1,4 +1,4 @@
-"""Bodies of ``POST /<app>/update`` → feedback (spec §2.7 and docs/feedback).
+"""Bodies of ``POST /<app>/update`` → feedback (spec §2.7 and docs/http-api.md).
 
 Three forms: one label for an input (``uid``, ``input``, ``label``: the original's), one label for a
 query (``query_id``, ``label``), and ``updates``, a list of either.

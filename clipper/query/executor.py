@@ -58,6 +58,7 @@ class TaskExecutor:
                 if served is not None:
                     served.queue.discard(task)
                 self.failed(task, DefaultReason.SLO, "")
+        query.tasks.clear()
 
     def completed(self, task: PredictTask, text: bytes) -> None:
         """A replica answered: fill the cache, even if it is too late for those that waited."""

@@ -301,7 +301,6 @@ class FeedbackService:
         def ended(query: Query) -> None:
             query.done = True
             self._executor.release(query)
-            query.tasks.clear()
             _give(answered, query.output)
 
         now_s = self._clock.now()

@@ -168,7 +168,6 @@ class QueryProcessor:
         if query.tasks:
             self._executor.release(query)
             # The deadline lines may hold on to the query for some time.
-            query.tasks.clear()
             query.input = b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
         query.request.finished()

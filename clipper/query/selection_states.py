@@ -89,9 +89,8 @@ class SelectionStates:
         key = (application.record.generation, uid)
         entry = self._users.get(key)
         if entry is None:
-            if self._clock.now() < self._away_until_s:
-                return application.policy.seed(self.of_application(application))
-            return None
+            away = self._clock.now() < self._away_until_s
+            return self._for_user(application, None) if away else None
         self._users.move_to_end(key)
         age_s = self._clock.now() - entry.read_s
         if age_s > self._settings.user_expiry_s and self._clock.now() >= self._away_until_s:
@@ -163,8 +162,8 @@ class SelectionStates:
                     log.warning("selection states are not refreshed: %s", error)
                 away = True
 
-    def _for_user(self, application: Application, entry: _Entry) -> State:
-        if entry.version:
+    def _for_user(self, application: Application, entry: _Entry | None) -> State:
+        if entry is not None and entry.version:
             return entry.values
         return application.policy.seed(self.of_application(application))
 
@@ -193,11 +192,6 @@ class SelectionStates:
     def _release(self, application: Application, uid: str) -> None:
         """Let those go on that wait for a user's state, with what there is."""
         key = (application.record.generation, uid)
-        entry = self._users.get(key)
-        state = (
-            application.policy.seed(self.of_application(application))
-            if entry is None
-            else self._for_user(application, entry)
-        )
+        state = self._for_user(application, self._users.get(key))
         for then in self._waiting.pop(key, ()):
             then(state)

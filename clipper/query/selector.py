@@ -7,11 +7,11 @@ models, keeps the deadline, and records what was chosen off the reply path.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from clipper.clock import Clock
-from clipper.datatypes import DefaultReason
+from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.errors import InvalidRequest
 from clipper.query.applications import Application
 from clipper.query.arms import ArmTable
@@ -110,17 +110,15 @@ class Selector:
                 query.state, query.choice, query.votes, query.missing
             )
             ended = further is None and (query.heard_all or self._is_sure(query))
+            models = self._models(query, further or ())
         except Exception as error:
+            # It concerns this request alone: the task may have more queries to tell.
             query.request.error = error
-            further, ended = None, True
+            ended, models = True, {}
         if ended:
             self.finish(query)
-            return
-        news = [arm for arm in further or () if arm not in query.asked]
-        query.asked += news
-        self._ask(query, news)
-        if not query.done and query.heard_all:
-            self.finish(query)
+        else:
+            self._ask(query, models)
 
     def finish(self, query: Query) -> None:
         """See `selected.Listener`."""
@@ -148,8 +146,14 @@ class Selector:
 
     def _begin_all(self, queries: Sequence[SelectedQuery], state: State) -> None:
         for query in queries:
-            if not query.done:
+            if query.done:
+                continue
+            try:
                 self._begin(query, state)
+            except InvalidRequest as error:
+                # Too late to refuse the request; others wait for the same state.
+                query.request.error = error
+                self.finish(query)
 
     def _begin(self, query: SelectedQuery, state: State) -> None:
         query.state = state
@@ -157,22 +161,28 @@ class Selector:
         asker = Asker(query.uid, query.input)
         try:
             query.choice = policy.choose(state, query.arms.arms, asker, self._rng)
+            models = self._models(query, query.choice.ask)
         except InvalidRequest:
             raise  # the caller's fault, or the operator's: the text says so
         except Exception as error:
             query.request.error = error
             self.finish(query)
             return
-        query.asked += query.choice.ask
-        self._ask(query, query.choice.ask)
-        if not query.done and query.heard_all:
-            self.finish(query)
+        self._ask(query, models)
 
-    def _ask(self, query: SelectedQuery, arms: Sequence[Arm]) -> None:
-        for arm in arms:
+    @staticmethod
+    def _models(query: SelectedQuery, arms: Sequence[Arm]) -> dict[Arm, VersionedModelId]:
+        """Return those of the arms that were not asked yet; KeyError for one that cannot be."""
+        return {arm: query.arms.model_of[arm] for arm in arms if arm not in query.asked}
+
+    def _ask(self, query: SelectedQuery, models: Mapping[Arm, VersionedModelId]) -> None:
+        query.asked += models
+        for model in models.values():
             if query.done:
                 return
-            self._executor.submit(query, query.arms.model_of[arm])
+            self._executor.submit(query, model)
+        if not query.done and query.heard_all:
+            self.finish(query)
 
     def _combine(self, query: SelectedQuery) -> Combined:
         application = query.application
@@ -205,9 +215,7 @@ class Selector:
             return Combined(None)
 
     def _release(self, query: Query) -> None:
-        if query.tasks:
-            self._executor.release(query)
-            query.tasks.clear()
+        self._executor.release(query)
         # The deadline lines may hold on to the query for some time.
         query.input = b""
 

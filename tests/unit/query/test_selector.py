@@ -375,3 +375,24 @@ def test_a_vote_that_is_decided_and_sure_enough_waits_for_nobody() -> None:
     say(containers["b"], "cat")
 
     assert answer(request) == "cat"
+
+
+def test_a_policy_that_names_a_stranger_ends_its_own_request_and_no_other() -> None:
+    bench = Bench()
+    containers = serve(bench, "cascade", "ab", policy_options={"threshold": 0.8})
+    bench.configure([bench.app_record("sound", policy="static")], links={"sound": ("a",)})
+    application = bench.applications.get("app")
+    assert application is not None
+    stranger = Arm("nobody#1", "nobody")
+
+    class Astray(type(application.policy)):  # type: ignore[misc]
+        def advance(self, *anything: object) -> list[Arm]:
+            return [stranger]
+
+    application.policy = Astray(Astray.Options())
+    astray, sound = bench.ask(b"x"), bench.ask(b"x", app="sound")
+    say(containers["a"], "cat")
+
+    assert isinstance(astray.error, KeyError)
+    assert astray.pending == 0
+    assert answer(sound) == "cat"
