@@ -21,7 +21,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ig
     && useradd --uid 10001 --user-group --create-home --home-dir /home/clipper clipper \
     && install -d -o 10001 -g 10001 /data
 
-COPY containers/frontend/health.py /opt/clipper/health.py
+COPY containers/frontend/health.py containers/frontend/discover.py /opt/clipper/
 COPY clipper/__init__.py clipper/artifacts.py clipper/clock.py clipper/daemon.py \
      clipper/datatypes.py clipper/errors.py clipper/http_cycle.py clipper/http_protocol.py \
      clipper/inputs.py clipper/jsonfaults.py clipper/logs.py clipper/settings.py \

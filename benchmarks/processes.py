@@ -99,7 +99,7 @@ def clipper_cluster(
 class _AsgiManager(LocalContainerManager):
     """Starts the query frontend with an option that only benchmarks and tests have a use for."""
 
-    def start_clipper(self, options: ClusterOptions) -> None:
+    def start_clipper(self, options: ClusterOptions) -> bool:
         """Start everything."""
 
         def services(*arguments: Any) -> list[ServiceSpec]:
@@ -111,7 +111,7 @@ class _AsgiManager(LocalContainerManager):
             ]
 
         with unittest.mock.patch("clipper.managers.local.core_services", services):
-            super().start_clipper(options)
+            return super().start_clipper(options)
 
 
 def serve(

@@ -63,7 +63,7 @@ class ClusterMethods(Session):
             num_frontend_replicas=num_frontend_replicas,
         )
         try:
-            self.cm.start_clipper(options)
+            started_anew = self.cm.start_clipper(options)
         except ClipperException as error:
             self.logger.error(error.msg)
             raise
@@ -73,7 +73,8 @@ class ClusterMethods(Session):
             self._wait_for_restored_models()
         except BaseException:
             # Ctrl-C included: a cluster that was not reported as started must not run on.
-            self.stop_all(graceful=False)
+            if started_anew:
+                self.stop_all(graceful=False)
             raise
         self.logger.info("Clipper is running")
 

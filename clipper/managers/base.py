@@ -85,8 +85,12 @@ class ContainerManager(abc.ABC):
     """Prefix of image names and log lines."""
 
     @abc.abstractmethod
-    def start_clipper(self, options: ClusterOptions) -> None:
+    def start_clipper(self, options: ClusterOptions) -> bool:
         """Start store and frontends and end connected.
+
+        Returns:
+            Whether this call started the cluster; False: it ran already, and was brought to these
+            options. A manager that cannot do that refuses.
 
         Raises:
             ClipperException: the cluster runs already, a port is taken, a process died.

@@ -114,7 +114,7 @@ class LocalContainerManager(ContainerManager):
             isolated_environments=isolated_environments,
         )
 
-    def start_clipper(self, options: ClusterOptions) -> None:
+    def start_clipper(self, options: ClusterOptions) -> bool:
         """Start everything, the models declared before too, and wait for both frontends.
 
         Raises:
@@ -146,6 +146,7 @@ class LocalContainerManager(ContainerManager):
         except BaseException:
             local_cluster.end(self._state, graceful=False)
             raise
+        return True
 
     def connect(self) -> None:
         """Attach to the cluster of the state directory and take over its addresses."""

@@ -293,11 +293,13 @@ class FakeManager(ContainerManager):
         self.bundle: dict[str, bytes] = {}
         """Files of the model directory that was built last."""
 
-    def start_clipper(self, options: ClusterOptions) -> None:
+    def start_clipper(self, options: ClusterOptions) -> bool:
         self.options = options
         if self.start_error is not None:
             raise self.start_error
+        anew = not self.cluster.running
         self.cluster.running = True
+        return anew
 
     def connect(self) -> None:
         if not self.cluster.running:

@@ -161,7 +161,7 @@ class DockerContainerManager(ContainerManager):
         """Label → published host port of the running cluster."""
         self._launcher = Launcher(self._engine, self._settings)
 
-    def start_clipper(self, options: ClusterOptions) -> None:
+    def start_clipper(self, options: ClusterOptions) -> bool:
         """Start everything, the models declared before too, and wait for both frontends.
 
         Raises:
@@ -190,6 +190,7 @@ class DockerContainerManager(ContainerManager):
                 self._attach(core.started)
                 self._restore(inventory.of_role(found, Role.MODEL))
         scraping.update_targets(self._engine, self.cluster_name)
+        return True
 
     def connect(self) -> None:
         """Attach to the running cluster of this name, perhaps started by another process.

@@ -1,0 +1,187 @@
+"""What a cluster has in its namespace, found by its labels; making, pruning and removing it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from clipper.errors import ClipperException
+from clipper.managers.kubernetes import names, policies
+from clipper.managers.kubernetes.api import KubernetesApi, Object
+from clipper.managers.kubernetes.monitoring import POD_MONITOR
+from clipper.managers.kubernetes.settings import KubernetesSettings
+from clipper.managers.labels import CLUSTER_LABEL
+
+WORKLOADS = (("apps/v1", "StatefulSet"), ("apps/v1", "Deployment"))
+_RBAC = "rbac.authorization.k8s.io/v1"
+_PAUSE_S = 0.2
+
+_HELM = "Helm"
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+
+class Inventory:
+    """The objects of one cluster."""
+
+    def __init__(self, api: KubernetesApi, settings: KubernetesSettings) -> None:
+        self._api = api
+        self._cluster = settings.cluster_name
+        self._namespace = settings.namespace
+
+    def anchor(self) -> Object | None:
+        """Return the object that owns the others; None: there is no such cluster."""
+        return self._api.get("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
+
+    def workloads(self) -> list[Object]:
+        """Return what keeps the cluster's pods running, the models' too."""
+        return [one for version, kind in WORKLOADS for one in self.of_kind(version, kind)]
+
+    def models(self) -> Sequence[Object]:
+        """Return the Deployments of models."""
+        wanted = names.selector(self._cluster, names.MODEL)
+        return self._api.list("apps/v1", "Deployment", self._namespace, wanted)
+
+    def pods(self, model: str | None = None) -> list[Object]:
+        """Return the pods, newest first.
+
+        Args:
+            model: only those with this value of the model label.
+        """
+        wanted = {CLUSTER_LABEL: self._cluster}
+        if model is not None:
+            wanted = names.selector(self._cluster, names.MODEL, model)
+        found = self._api.list("v1", "Pod", self._namespace, wanted)
+        return sorted(
+            found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True
+        )
+
+    def of_kind(self, version: str, kind: str) -> Sequence[Object]:
+        """Return the cluster's objects of a kind."""
+        return self._api.list(version, kind, self._namespace, {CLUSTER_LABEL: self._cluster})
+
+    def apply(self, objects: Iterable[Mapping[str, Any]], owner: Object) -> None:
+        """Make the objects, or bring them up to date; deleting the owner deletes them.
+
+        Raises:
+            ClipperException: the API server refused, or an object of this name is not Clipper's.
+        """
+        reference = {
+            "apiVersion": owner["apiVersion"],
+            "kind": owner["kind"],
+            "name": owner["metadata"]["name"],
+            "uid": owner["metadata"]["uid"],
+        }
+        for wanted in objects:
+            self.refuse_foreign(wanted)
+            metadata = {**wanted["metadata"], "ownerReferences": [reference]}
+            self._api.apply({**wanted, "metadata": metadata})
+
+    def refuse_foreign(self, wanted: Mapping[str, Any]) -> None:
+        """Return if the object does not exist, or is this cluster's.
+
+        Raises:
+            ClipperException: it is somebody else's.
+        """
+        name = wanted["metadata"]["name"]
+        found = self._api.get(wanted["apiVersion"], wanted["kind"], name, self._namespace)
+        if found is None:
+            return
+        labels = found["metadata"].get("labels") or {}
+        if labels.get(CLUSTER_LABEL) != self._cluster:
+            raise ClipperException(
+                f"{wanted['kind']} {name} in namespace {self._namespace} exists and is not this "
+                "cluster's. Choose another cluster name or namespace, or remove it"
+            )
+        if labels.get(_MANAGED_BY) == _HELM:
+            raise ClipperException(
+                f"Cluster {self._cluster} in namespace {self._namespace} was installed by Helm: "
+                "change it with `helm upgrade`, and use `clipper` for models and applications"
+            )
+
+    def prune(self, wanted: Iterable[Mapping[str, Any]]) -> None:
+        """Remove what an earlier start of the cluster needed and this one does not."""
+        needed = {(one["kind"], one["metadata"]["name"]) for one in wanted}
+        for version, kind in self._owned_kinds():
+            for found in self.of_kind(version, kind):
+                metadata = found["metadata"]
+                of_model = metadata["labels"].get(names.ROLE_LABEL) == names.MODEL
+                network = kind == "NetworkPolicy"  # one for all models
+                name = str(metadata["name"])
+                if kind == "Lease" or (kind, name) in needed or self._keeps(kind, name):
+                    continue
+                if network or not of_model:
+                    self._api.delete(version, kind, name, self._namespace)
+
+    def _keeps(self, kind: str, name: str) -> bool:
+        """Whether an object outlives its cluster, or goes last."""
+        of_cluster = (names.anchor(self._cluster), names.kept(self._cluster))
+        return kind == "ConfigMap" and name in of_cluster
+
+    def remove(self, *, graceful: bool, limit_s: float) -> None:
+        """Remove everything but the store's volume and the memory of the models.
+
+        Raises:
+            ClipperException: pods are still there when the time is over, or Helm keeps them.
+        """
+        anchor = self.anchor()
+        if anchor is not None:
+            self.refuse_helm(anchor)
+        for version, kind in (*WORKLOADS, *self._owned_kinds()):
+            for found in self.of_kind(version, kind):
+                name = str(found["metadata"]["name"])
+                if not self._keeps(kind, name):
+                    self._api.delete(version, kind, name, self._namespace)
+        self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
+        self._wait_for_pods(graceful=graceful, limit_s=limit_s)
+
+    def refuse_helm(self, anchor: Object) -> None:
+        """Return unless the cluster is Helm's to remove.
+
+        Raises:
+            ClipperException: it is.
+        """
+        if (anchor["metadata"].get("labels") or {}).get(_MANAGED_BY) == _HELM:
+            raise ClipperException(
+                f"Cluster {self._cluster} in namespace {self._namespace} was installed by Helm: "
+                f"remove it with `helm uninstall`, models with `clipper models stop`"
+            )
+
+    def _owned_kinds(self) -> list[tuple[str, str]]:
+        """Return the kinds that a cluster may own, in the versions that are offered here."""
+        budget = self.newest("PodDisruptionBudget", policies.BUDGET_VERSIONS)
+        scaler = self.newest("HorizontalPodAutoscaler", policies.AUTOSCALER_VERSIONS)
+        optional = [(budget, "PodDisruptionBudget"), (scaler, "HorizontalPodAutoscaler")]
+        return [
+            *((version, kind) for version, kind in optional if version is not None),
+            POD_MONITOR,
+            ("apps/v1", "Deployment"),
+            ("v1", "Service"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            (_RBAC, "RoleBinding"),
+            (_RBAC, "Role"),
+            ("v1", "ServiceAccount"),
+            ("v1", "Secret"),
+            ("v1", "ConfigMap"),
+            ("coordination.k8s.io/v1", "Lease"),
+        ]
+
+    def newest(self, kind: str, versions: Sequence[str]) -> str | None:
+        """Return the newest API version of a kind that the cluster offers; None: it has none."""
+        return next((one for one in versions if self._api.offers(one, kind)), None)
+
+    def _wait_for_pods(self, *, graceful: bool, limit_s: float) -> None:
+        give_up_at = time.monotonic() + limit_s
+        while left := self.pods():
+            if not graceful:
+                for pod in left:
+                    self._api.delete(
+                        "v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0
+                    )
+            if time.monotonic() >= give_up_at:
+                stuck = ", ".join(str(pod["metadata"]["name"]) for pod in left)
+                raise ClipperException(
+                    f"These pods of cluster {self._cluster} do not end: {stuck}. Look at them with "
+                    f"`kubectl -n {self._namespace} describe pod`"
+                )
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,141 @@
+"""Waiting until what was applied does its work; telling why it does not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clipper.errors import ContainerStartError
+from clipper.managers.deaths import last_error
+from clipper.managers.kubernetes import names
+from clipper.managers.kubernetes.api import KubernetesApi, Object, Refused
+from clipper.managers.kubernetes.failures import Trouble, first_trouble
+from clipper.managers.kubernetes.inventory import Inventory
+from clipper.managers.kubernetes.settings import KubernetesSettings
+
+START_LIMIT_S = 600.0
+_PAUSE_S = 0.2
+_TOLD_AFTER_S = 10.0
+_LOG_LINES = 80
+
+_log = logging.getLogger(__name__)
+
+
+def wait_until_ready(
+    api: KubernetesApi, settings: KubernetesSettings, limit_s: float = START_LIMIT_S
+) -> None:
+    """Return when every workload of the cluster's core runs as it was applied, and is ready.
+
+    Raises:
+        ContainerStartError: a pod cannot run or does not stay up, or the time is over; holds the
+            reason and last log lines.
+    """
+    inventory = Inventory(api, settings)
+    started, told = time.monotonic(), ""
+    while waiting := [one for one in inventory.workloads() if not _of_model(one) and not done(one)]:
+        pods = [pod for pod in inventory.pods() if not _of_model(pod)]
+        trouble = first_trouble(pods, final=True)
+        waited_s = time.monotonic() - started
+        if trouble is None and waited_s >= limit_s:
+            trouble = first_trouble(pods, final=False)
+            if trouble is None:
+                late = ", ".join(str(one["metadata"]["name"]) for one in waiting)
+                raise ContainerStartError(
+                    f"The cluster is not ready after {waited_s:.0f} s: {late}. "
+                    f"`kubectl -n {settings.namespace} get pods` may tell why"
+                )
+        if trouble is not None:
+            raise ContainerStartError(
+                f"While the cluster started, {explain(api, settings, trouble)}"
+            )
+        pending = first_trouble(pods, final=False)
+        if pending is not None and pending.text != told and waited_s >= _TOLD_AFTER_S:
+            told = pending.text
+            _log.warning("[%s] pod %s %s", settings.cluster_name, pending.pod, told)
+        time.sleep(_PAUSE_S)
+
+
+def done(workload: Mapping[str, Any]) -> bool:
+    """Return whether a Deployment or StatefulSet runs as it was applied, with nothing old left."""
+    spec, status = workload["spec"], workload.get("status", {})
+    wanted = spec.get("replicas", 1)
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return False
+    current = status.get("updateRevision") == status.get("currentRevision") or (
+        workload["kind"] == "Deployment"
+    )
+    updated = status.get("updatedReplicas", 0)
+    if workload["kind"] == "StatefulSet" and current:
+        updated = max(updated, status.get("currentReplicas", 0))
+    return bool(
+        updated >= wanted
+        and status.get("readyReplicas", 0) >= wanted
+        and status.get("replicas", 0) <= max(wanted, status.get("readyReplicas", 0))
+    )
+
+
+def explain(api: KubernetesApi, settings: KubernetesSettings, trouble: Trouble) -> str:
+    """Return what is wrong with a pod, and how its log ends."""
+    text = f"pod {trouble.pod} {trouble.text}. "
+    if not trouble.container:
+        return text + f"`kubectl -n {settings.namespace} describe pod {trouble.pod}` has more"
+    log = log_end(api, settings, trouble.pod, trouble.container, previous=trouble.previous)
+    return text + quote(trouble.pod, log)
+
+
+def log_end(
+    api: KubernetesApi, settings: KubernetesSettings, pod: str, container: str, *, previous: bool
+) -> str:
+    """Return the last lines of a container's log, or why there are none."""
+    try:
+        raw = api.log(pod, settings.namespace, container, lines=_LOG_LINES, previous=previous)
+        return raw.decode(errors="replace")
+    except Refused as error:
+        return f"({error})"
+
+
+def quote(pod: str, log: str) -> str:
+    """Return where a log is and how it ends."""
+    text = last_error(log)
+    return f"Last lines of pod {pod}:\n{text}" if text else f"The log of pod {pod} is empty."
+
+
+def copy_logs(
+    api: KubernetesApi, settings: KubernetesSettings, pods: Sequence[Object], directory: Path
+) -> list[str]:
+    """Copy the log of every container into ``<pod>_<container's index>.log``; return the paths.
+
+    One that has no log yet has no file.
+    """
+    paths = []
+    for pod in pods:
+        name = str(pod["metadata"]["name"])
+        for index, container in enumerate(pod["spec"]["containers"]):
+            try:
+                content = api.log(name, settings.namespace, str(container["name"]))
+            except Refused as error:
+                _log.warning("[%s] %s", settings.cluster_name, error)
+                continue
+            path = directory / f"{name}_{index}.log"
+            path.write_bytes(content)
+            paths.append(str(path))
+    return paths
+
+
+def _of_model(one: Object) -> bool:
+    return bool(one["metadata"]["labels"].get(names.ROLE_LABEL) == names.MODEL)
+
+
+def last_words(api: KubernetesApi, settings: KubernetesSettings, pods: Sequence[Object]) -> str:
+    """Return how the log of the newest pod ends, or what keeps it from having one."""
+    if not pods:
+        return "It has no pod."
+    trouble = first_trouble(pods[:1], final=False)
+    if trouble is not None:
+        return explain(api, settings, trouble)
+    name = str(pods[0]["metadata"]["name"])
+    container = str(pods[0]["spec"]["containers"][0]["name"])
+    return quote(name, log_end(api, settings, name, container, previous=False))
