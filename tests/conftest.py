@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -92,26 +92,26 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        if _on_kubernetes(item):
-            items = item.session.items
-            if not any(map(_on_kubernetes, items[items.index(item) + 1 :])):
+        if _has_one_of(tiers.KUBERNETES, item):
+            later = item.session.items[item.session.items.index(item) + 1 :]
+            if not any(_has_one_of(tiers.KUBERNETES, other) for other in later):
                 item.config.stash[_KUBERNETES].close()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs an engine or a cluster where there is none; fail it where it is required."""
-    if item.get_closest_marker("docker") is not None:
+    if _has_one_of(tiers.DOCKER, item):
         problem = engine_problem()
         if problem is not None:
             _skip_or_fail("docker", problem)
     way = item.config.stash[_KUBERNETES].way
-    if _on_kubernetes(item) and isinstance(way, kubernetes_access.NoCluster):
+    if isinstance(way, kubernetes_access.NoCluster) and _has_one_of(tiers.KUBERNETES, item):
         _skip_or_fail("kubernetes", way.reason)
 
 
-def _on_kubernetes(item: pytest.Item) -> bool:
-    return any(mark.name in tiers.KUBERNETES for mark in item.iter_markers())
+def _has_one_of(markers: Collection[str], item: pytest.Item) -> bool:
+    return any(mark.name in markers for mark in item.iter_markers())
 
 
 def _skip_or_fail(tier: str, problem: str) -> NoReturn:

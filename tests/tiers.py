@@ -48,6 +48,9 @@ TIERS = (
 )
 """In the order in which they run: quick ones first; those of one cluster are neighbours."""
 
+DOCKER = frozenset({"docker", "slow"})
+"""Markers of tests that need a Docker engine."""
+
 KUBERNETES = frozenset({"kubernetes", "kubernetes_slow"})
 """Markers of tests that need a Kubernetes cluster."""
 

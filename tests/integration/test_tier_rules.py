@@ -78,6 +78,16 @@ def test_a_required_tier_without_its_engine_fails(suite: Path) -> None:
     assert ["unit", "1", "passed"] in counts(output)
 
 
+def test_slow_tests_need_the_engine_too(suite: Path) -> None:
+    slow = "import pytest\n\n\n@pytest.mark.slow\ndef test_something() -> None:\n    pass\n"
+    (suite / "tests/docker/test_it.py").write_text(slow)
+    status, output = run(suite, "-m", "slow", "-rs")
+
+    assert status == 0, output
+    assert ["docker", "slow", "1", "skipped"] in counts(output)
+    assert "The Docker engine cannot be reached" in output
+
+
 def test_large_frameworks_run_by_their_marker_or_their_path(suite: Path) -> None:
     for arguments in (["-m", "frameworks"], ["tests/frameworks"]):
         status, output = run(suite, *arguments)
