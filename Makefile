@@ -7,8 +7,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo images test test-docker test-frameworks fast lint format types imports unit bench \
-  bench-all bench-peers proto wheel venv clean
+.PHONY: help demo images test test-docker test-kubernetes test-frameworks fast lint format types imports \
+  unit bench bench-all bench-peers proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "==> installing Clipper with its test and lint tools (some minutes the first time)"
-	@$(PIP) -e '.[sklearn,frameworks,dev]'
+	@$(PIP) -e '.[sklearn,frameworks,kubernetes,dev]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python
@@ -67,6 +67,10 @@ test: lint types imports ## lint, types, import direction and every test that ca
 
 test-docker: $(VENV)/.dev ## all tests that need a Docker engine, slow ones too; they fail if there is none
 	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m '(docker or slow) and not frameworks' $(PYTEST_ARGS)
+
+test-kubernetes: $(VENV)/.dev ## all tests on Kubernetes, slow ones too, in your kubeconfig's current context
+	@CLIPPER_REQUIRE=kubernetes CLIPPER_TEST_KUBERNETES=current $(BIN)/python -m pytest \
+	  -m 'kubernetes or kubernetes_slow' $(PYTEST_ARGS)
 
 test-frameworks: $(VENV)/.dev ## TensorFlow, PySpark, LightGBM, MXNet in Docker: images of several GB
 	@CLIPPER_REQUIRE=docker $(BIN)/python -m pytest -m frameworks $(PYTEST_ARGS)

@@ -1,17 +1,20 @@
-"""What every test gets: hypothesis profiles, the order of the tiers, ports nobody else has."""
+"""What every test gets: hypothesis profiles, the order of the tiers, clusters and images, ports."""
 
 from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
 
 from clipper.managers.ports import free_port
-from tests import tiers
+from tests import kubernetes_access, tiers
+from tests.kubernetes_access import ClusterAccess
+from tests.kubernetes_api import ClusterError, KubernetesApi
 from tests.stock import StockImages, engine_problem
 
 _TESTS = Path(__file__).parent
@@ -22,6 +25,7 @@ _SHOWN_OF_A_FIRST_FAILURE = 6000
 """Characters, the last ones."""
 
 _TIER_OF = pytest.StashKey[dict[str, tiers.Tier]]()
+_KUBERNETES = pytest.StashKey[ClusterAccess]()
 
 # A shared machine stalls now and then: deadlines per example would fail without a fault. In CI the
 # examples are the same on every run, so that a red run is about the change and not about the draw.
@@ -34,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TIER_OF] = {}
     try:
         tiers.required(os.environ)
+        way = kubernetes_access.choose_way(os.environ, kubernetes_access.client_installed())
+        config.stash[_KUBERNETES] = ClusterAccess(way)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -61,8 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_place)
 
 
-def _place(item: pytest.Item) -> tuple[int, bool]:
-    return tiers.order(_tier(item)), item.get_closest_marker("restarts_engine") is not None
+def _place(item: pytest.Item) -> tuple[bool, int]:
+    return item.get_closest_marker("restarts_engine") is not None, tiers.order(_tier(item))
 
 
 def _wanted(item: pytest.Item) -> bool:
@@ -76,24 +82,52 @@ def _tier(item: pytest.Item) -> tiers.Tier:
     return tiers.tier_of(folder, {mark.name for mark in item.iter_markers()})
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop the Kubernetes cluster when no later test needs it.
+
+    Its kubelet holds on to the Docker engine, which tests that come last stop and start. Around a
+    test's repetitions, too.
+    """
+    try:
+        return (yield)
+    finally:
+        if _has_one_of(tiers.KUBERNETES, item):
+            later = item.session.items[item.session.items.index(item) + 1 :]
+            if not any(_has_one_of(tiers.KUBERNETES, other) for other in later):
+                item.config.stash[_KUBERNETES].close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs an engine where none answers; fail it where the tier is required."""
-    if item.get_closest_marker("docker") is None:
-        return
-    problem = engine_problem()
-    if problem is None:
-        return
-    if "docker" in tiers.required(os.environ):
-        pytest.fail(f"{tiers.REQUIRE} asks for Docker. {problem}", pytrace=False)
+    """Skip what needs an engine or a cluster where there is none; fail it where it is required."""
+    if _has_one_of(tiers.DOCKER, item):
+        problem = engine_problem()
+        if problem is not None:
+            _skip_or_fail("docker", problem)
+    way = item.config.stash[_KUBERNETES].way
+    if isinstance(way, kubernetes_access.NoCluster) and _has_one_of(tiers.KUBERNETES, item):
+        _skip_or_fail("kubernetes", way.reason)
+
+
+def _has_one_of(markers: Collection[str], item: pytest.Item) -> bool:
+    return any(mark.name in markers for mark in item.iter_markers())
+
+
+def _skip_or_fail(tier: str, problem: str) -> NoReturn:
+    if tier in tiers.required(os.environ):
+        pytest.fail(f"{tiers.REQUIRE} asks for {tier.capitalize()}. {problem}", pytrace=False)
     pytest.skip(problem)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show why tests were run again, and end the run with the count of tests per tier."""
+    """Show why tests were run again and what was left, and end with the count of tests per tier."""
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"first failure of {report.nodeid}")
         terminalreporter.write_line(report.longreprtext[-_SHOWN_OF_A_FIRST_FAILURE:])
+    for complaint in terminalreporter.config.stash[_KUBERNETES].complaints:
+        terminalreporter.section("the Kubernetes cluster was not stopped")
+        terminalreporter.write_line(complaint)
     ended = collections.defaultdict(list)
     for outcome, reports in terminalreporter.stats.items():
         ended[outcome] = [report.nodeid for report in reports if hasattr(report, "nodeid")]
@@ -109,6 +143,31 @@ def stock_images() -> Iterator[StockImages]:
     """Clipper's own images, each built when a test first needs it."""
     with StockImages.opened() as images:
         yield images
+
+
+@pytest.fixture(scope="session")
+def kubernetes_api(request: pytest.FixtureRequest) -> Iterator[KubernetesApi]:
+    """The Kubernetes cluster of this run, started when a test first needs it.
+
+    It stops after the last test of its tiers: a fixture that uses it lasts no longer than a module,
+    and a test that uses it has the marker ``kubernetes`` or ``kubernetes_slow``.
+    """
+    access = request.config.stash[_KUBERNETES]
+    try:
+        api = access.api()
+    except ClusterError as error:
+        if isinstance(access.way, kubernetes_access.Commands):
+            pytest.fail(str(error), pytrace=False)
+        _skip_or_fail("kubernetes", str(error))
+    yield api
+    access.close()
+
+
+@pytest.fixture
+def kubernetes_namespace(kubernetes_api: KubernetesApi) -> Iterator[str]:
+    """A namespace of the test's own, gone when the test has ended."""
+    with kubernetes_api.namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

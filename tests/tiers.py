@@ -36,6 +36,8 @@ TIERS = (
     Tier("e2e local", folder="e2e", whole_clusters=True),
     Tier("docker", folder="docker", marker="docker", whole_clusters=True),
     Tier("docker slow", marker="slow", on_request=True, whole_clusters=True),
+    Tier("kubernetes", folder="kubernetes", marker="kubernetes", whole_clusters=True),
+    Tier("kubernetes slow", marker="kubernetes_slow", on_request=True, whole_clusters=True),
     Tier(
         "frameworks",
         folder="frameworks",
@@ -44,7 +46,13 @@ TIERS = (
         whole_clusters=True,
     ),
 )
-"""In the order in which they run: quick ones first."""
+"""In the order in which they run: quick ones first; those of one cluster are neighbours."""
+
+DOCKER = frozenset({"docker", "slow"})
+"""Markers of tests that need a Docker engine."""
+
+KUBERNETES = frozenset({"kubernetes", "kubernetes_slow"})
+"""Markers of tests that need a Kubernetes cluster."""
 
 OTHER = Tier("other")
 
@@ -108,7 +116,7 @@ class Tally:
     def lines(self) -> list[str]:
         """Return one line per tier that has tests in this run, and what each outcome's count is."""
         names = [tier.name for tier in (*TIERS, OTHER) if tier.name in self.counts]
-        return [f"{name:<13}{_told(self.counts[name])}" for name in names]
+        return [f"{name:<16}{_told(self.counts[name])}" for name in names]
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Iterator
 
 import docker.errors
+import pytest
+from _pytest.mark import ParameterSet
 from docker.models.containers import Container
 
 from tests.e2e.clusters import eventually
@@ -66,3 +68,15 @@ def disconnected(container: Container) -> Iterator[None]:
 
 DISTURBANCES = {"killed": killed, "paused": paused, "disconnected": disconnected}
 """Those that last until somebody ends them."""
+
+
+def kinds(always: str) -> list[ParameterSet]:
+    """Return each kind of disturbance as a test's parameter; all but one are slow.
+
+    What a kind does to the wire is the same wherever it strikes, so each run has every kind
+    somewhere and every part disturbed somehow; `make test-docker` has all of the product.
+    """
+    return [
+        pytest.param(kind, marks=[] if kind == always else [pytest.mark.slow])
+        for kind in DISTURBANCES
+    ]

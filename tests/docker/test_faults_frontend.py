@@ -12,7 +12,7 @@ from tests.e2e import models
 from tests.e2e.clusters import DockerCluster, eventually
 from tests.e2e.traffic import answered_since, check_answers, defaults, load
 
-from .disturbances import DISTURBANCES, crash
+from .disturbances import DISTURBANCES, crash, kinds
 
 RATE_PER_S = 50.0
 SLO_MICROS = 1_500_000
@@ -46,7 +46,7 @@ def test_the_frontend_crashes(cluster: DockerCluster) -> None:
     assert cluster.pids("model:app:1") == replicas, "they dial again, they do not start again"
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", kinds(always="killed"))
 def test_the_frontend_is_away_for_a_while(cluster: DockerCluster, kind: str) -> None:
     serve(cluster)
     with load(cluster, RATE_PER_S) as traffic:

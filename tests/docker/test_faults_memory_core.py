@@ -87,7 +87,11 @@ def overfill_frontend(container: Container) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "overfill"), [("store", overfill_store), ("query-frontend", overfill_frontend)]
+    ("role", "overfill"),
+    [
+        pytest.param("store", overfill_store, marks=pytest.mark.slow),
+        ("query-frontend", overfill_frontend),
+    ],
 )
 def test_a_part_of_the_core_without_memory_comes_back(
     cluster: DockerCluster, role: str, overfill: Callable[[Container], None]

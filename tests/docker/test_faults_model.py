@@ -9,7 +9,7 @@ from tests.e2e import models
 from tests.e2e.clusters import DockerCluster, eventually
 from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
 
-from .disturbances import DISTURBANCES, crash
+from .disturbances import DISTURBANCES, crash, kinds
 
 RATE_PER_S = 50.0
 SLO_MICROS = 1_500_000
@@ -42,6 +42,7 @@ def test_one_crash_of_two_is_hardly_noticed(cluster: DockerCluster) -> None:
     assert broken(traffic.samples) == []
 
 
+@pytest.mark.slow
 def test_the_only_replica_crashes_and_is_back_without_hands(cluster: DockerCluster) -> None:
     serve(cluster, replicas=1)
     with load(cluster, RATE_PER_S) as traffic:
@@ -55,7 +56,7 @@ def test_the_only_replica_crashes_and_is_back_without_hands(cluster: DockerClust
     assert cluster.ready_replicas("app", "1") == 1
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", kinds(always="paused"))
 def test_the_other_replica_serves_meanwhile(cluster: DockerCluster, kind: str) -> None:
     serve(cluster, replicas=2)
     with load(cluster, RATE_PER_S) as traffic:
@@ -75,7 +76,7 @@ def test_the_other_replica_serves_meanwhile(cluster: DockerCluster, kind: str) -
     assert broken(traffic.samples) == []
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", kinds(always="disconnected"))
 def test_without_the_only_replica_defaults_say_why(cluster: DockerCluster, kind: str) -> None:
     serve(cluster, replicas=1)
     with load(cluster, RATE_PER_S) as traffic:

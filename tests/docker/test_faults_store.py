@@ -12,7 +12,7 @@ from tests.e2e.clusters import DockerCluster, eventually
 from tests.e2e.open_loop import OpenLoop
 from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
 
-from .disturbances import DISTURBANCES, crash
+from .disturbances import DISTURBANCES, crash, kinds
 
 RATE_PER_S = 50.0
 SLO_MICROS = 1_500_000
@@ -63,7 +63,7 @@ def test_the_store_crashes(cluster: DockerCluster) -> None:
     assert cluster.pids("model:app:1") == replicas
 
 
-@pytest.mark.parametrize("kind", DISTURBANCES)
+@pytest.mark.parametrize("kind", kinds(always="disconnected"))
 def test_without_the_store_predictions_go_on(cluster: DockerCluster, kind: str) -> None:
     serve(cluster)
     with load(cluster, RATE_PER_S) as traffic:

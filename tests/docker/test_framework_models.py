@@ -92,8 +92,8 @@ CASES = {
 }
 
 
-SLOW = {"F5 XGBoost in a closure", "F9 PyTorch to ONNX"}
-"""Others show their framework and their way of deployment, too."""
+SLOW = {"F5 XGBoost in a closure", "F9 PyTorch to ONNX", "scikit-learn"}
+"""Others show their framework and their way of deployment, too; scikit-learn's local mode does."""
 
 
 @pytest.fixture(scope="module")

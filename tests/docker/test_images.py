@@ -214,6 +214,7 @@ def test_a_dockerfile_that_cannot_be_read_is_told(engine: Engine, repository: st
         build_image(engine, context({"Dockerfile": "FRMO x\n"}), f"{repository}:1")
 
 
+@pytest.mark.slow
 def test_an_image_is_pushed_and_comes_back(
     stock_images: StockImages, engine: Engine, repository: str, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_no_secret_stands_on_a_command_line(cluster: DockerCluster) -> None:
     assert b"NOAUTH" in output
 
 
+@pytest.mark.slow
 def test_scaling_leaves_no_stopped_containers(cluster: DockerCluster) -> None:
     serve(cluster)
     cluster.connection.set_num_replicas("m", 3)
@@ -198,6 +199,7 @@ def test_a_killed_replica_is_not_counted_and_told(cluster: DockerCluster) -> Non
     assert len(cluster.containers("model:m:1", stopped=True)) == 2
 
 
+@pytest.mark.slow
 def test_a_name_too_long_for_dns_is_deployed_and_scraped(cluster: DockerCluster) -> None:
     name = "a" * 70
     cluster.connection.deploy_model(name, "1", "doubles", NOOP)

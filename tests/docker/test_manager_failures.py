@@ -53,6 +53,7 @@ def test_a_missing_package_is_named_at_once(cluster: DockerCluster, tmp_path: Pa
     assert "No module named 'no_such_package'" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_model_that_needs_too_much_memory(stock_images: StockImages, tmp_path: Path) -> None:
     limits = {"mem_limit": "256m", "memswap_limit": "256m"}
     data = pickled(tmp_path, "b'x' * 10**9")

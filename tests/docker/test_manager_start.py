@@ -51,7 +51,13 @@ def listening() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-@pytest.mark.parametrize("probes", [True, False], ids=["probed", "refused-by-the-engine"])
+@pytest.mark.parametrize(
+    "probes",
+    [
+        pytest.param(True, id="probed"),
+        pytest.param(False, id="refused-by-the-engine", marks=pytest.mark.slow),
+    ],
+)
 def test_taken_ports_are_replaced_and_told(
     stock_images: StockImages,
     probes: bool,
@@ -74,6 +80,7 @@ def test_taken_ports_are_replaced_and_told(
     assert any(f"host port {management} is taken" in text for text in warnings)
 
 
+@pytest.mark.slow
 def test_two_clusters_on_one_host_and_network(stock_images: StockImages) -> None:
     shared = f"net-{uuid.uuid4().hex[:8]}"
     ports = {"clipper_query_port": free_port(), "prometheus_image": None}
@@ -132,6 +139,7 @@ def test_what_is_left_of_a_cluster_is_told_and_stopped(stock_images: StockImages
         assert cluster.connection.get_all_apps() == []
 
 
+@pytest.mark.slow
 def test_a_model_whose_image_is_gone_is_warned_of(
     stock_images: StockImages, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +218,7 @@ def test_an_external_redis_with_a_password(stock_images: StockImages, tmp_path: 
             assert cluster.connection.get_all_apps() == ["app"]
 
 
+@pytest.mark.slow
 def test_a_loopback_redis_is_the_hosts(stock_images: StockImages, tmp_path: Path) -> None:
     with redis(stock_images, tmp_path, "") as (_, port):
         options: dict[str, Any] = {"redis_ip": "127.0.0.1", "redis_port": port}
@@ -249,6 +258,7 @@ def test_what_cannot_be_is_refused() -> None:
         ClipperConnection(DockerContainerManager()).start_clipper(num_frontend_replicas=2)
 
 
+@pytest.mark.slow
 def test_extra_arguments_reach_every_container(stock_images: StockImages) -> None:
     extra = {"mem_limit": "512m", "labels": {"team": "x"}, "environment": {"TZ": "UTC"}}
     with docker_cluster(stock_images, "noop", extra_container_kwargs=extra) as cluster:

@@ -103,6 +103,7 @@ def test_a_replica_that_was_stopped_is_no_target_any_more(
     assert frontend.endswith(":1337")
 
 
+@pytest.mark.slow
 def test_the_targets_are_the_containers_that_run(
     cluster: DockerCluster, prometheus: Prometheus
 ) -> None:
@@ -114,6 +115,7 @@ def test_the_targets_are_the_containers_that_run(
     assert names <= set(prometheus.targets())
 
 
+@pytest.mark.slow
 def test_metrics_of_the_users_own_code(cluster: DockerCluster, prometheus: Prometheus) -> None:
     """Old scripts' `clipper_admin.metrics`, called inside the function (spec §11.4)."""
     _deploy(cluster, _measured, replicas=1)
@@ -127,6 +129,7 @@ def test_metrics_of_the_users_own_code(cluster: DockerCluster, prometheus: Prome
     assert (series["model_name"], series["model_version"]) == ("m", "1")
 
 
+@pytest.mark.slow
 def test_scraping_under_load_disturbs_no_query(
     cluster: DockerCluster, prometheus: Prometheus
 ) -> None:

@@ -21,20 +21,24 @@ def suite(tmp_path: Path) -> Path:
     """A suite with a test in each tier, under the project's own conftest."""
     tests = tmp_path / "tests"
     tests.mkdir()
-    for name in ("__init__.py", "conftest.py", "tiers.py", "stock.py"):
-        shutil.copy(_ROOT / "tests" / name, tests)
+    for path in (_ROOT / "tests").glob("*.py"):
+        shutil.copy(path, tests)
     shutil.copy(_ROOT / "pyproject.toml", tmp_path)
     for folder, text in {
         "unit": _TEST, "integration": _TEST, "e2e": _MARKED, "docker": _TEST, "frameworks": _TEST,
+        "kubernetes": _TEST,
     }.items():  # fmt: skip
         (tests / folder).mkdir()
         (tests / folder / "test_it.py").write_text(text)
     return tmp_path
 
 
-def run(suite: Path, *arguments: str, require: str = "", engine: str = "") -> tuple[int, str]:
-    """Run the suite where no engine answers and return exit status and output."""
-    environ = {**os.environ, "PYTHONPATH": str(_ROOT), "CLIPPER_REQUIRE": require}
+def run(
+    suite: Path, *arguments: str, require: str = "", engine: str = "", **variables: str
+) -> tuple[int, str]:
+    """Run the suite where no engine or cluster answers and return exit status and output."""
+    inherited = {name: value for name, value in os.environ.items() if "KUBE" not in name}
+    environ = {**inherited, "PYTHONPATH": str(_ROOT), "CLIPPER_REQUIRE": require, **variables}
     environ["DOCKER_HOST"] = engine or f"unix://{suite}/nobody.sock"
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
@@ -59,9 +63,10 @@ def test_without_an_engine_its_tests_are_skipped_with_the_reason(suite: Path) ->
         ["unit", "1", "passed"],
         ["integration", "1", "passed"],
         ["docker", "2", "skipped"],
+        ["kubernetes", "1", "skipped"],
         ["frameworks", "1", "deselected"],
     ]
-    assert "2 passed, 2 skipped, 1 deselected" in output
+    assert "2 passed, 3 skipped, 1 deselected" in output
 
 
 def test_a_required_tier_without_its_engine_fails(suite: Path) -> None:
@@ -71,6 +76,16 @@ def test_a_required_tier_without_its_engine_fails(suite: Path) -> None:
     assert "CLIPPER_REQUIRE asks for Docker. The Docker engine cannot be reached" in output
     assert ["docker", "2", "failed"] in counts(output)
     assert ["unit", "1", "passed"] in counts(output)
+
+
+def test_slow_tests_need_the_engine_too(suite: Path) -> None:
+    slow = "import pytest\n\n\n@pytest.mark.slow\ndef test_something() -> None:\n    pass\n"
+    (suite / "tests/docker/test_it.py").write_text(slow)
+    status, output = run(suite, "-m", "slow", "-rs")
+
+    assert status == 0, output
+    assert ["docker", "slow", "1", "skipped"] in counts(output)
+    assert "The Docker engine cannot be reached" in output
 
 
 def test_large_frameworks_run_by_their_marker_or_their_path(suite: Path) -> None:
