@@ -15,9 +15,9 @@ import typer
 
 from clipper.admin.connection import ClipperConnection
 from clipper.cli import context
-from clipper.cli.context import Mode
 from clipper.cli.diagnosis import Facts, Finding, examine
 from clipper.cli.models import model_summaries
+from clipper.cli.modes import Mode
 from clipper.errors import ClipperException
 from clipper.managers.base import RPC_PORT, ProcessRow
 

@@ -203,6 +203,17 @@ class KubernetesContainerManager(ContainerManager):
         self._restore()
         return before is None
 
+    def manifests(self, options: ClusterOptions) -> str:
+        """Return what `start_clipper` would apply, as YAML; nothing is changed.
+
+        Holds the store's password: that of the cluster that runs, else a new one.
+        """
+        from clipper.managers.kubernetes import manifests  # only this needs PyYAML
+
+        offers, password = self._offers(), self._password()
+        objects = cluster.cluster_objects(self._settings, options, offers, password)
+        return manifests.stream([cluster.anchor_object(self._settings, options), *objects])
+
     def connect(self) -> None:
         """Attach to the running cluster of this name, perhaps started by another process.
 
