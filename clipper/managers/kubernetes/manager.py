@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import clipper
 from clipper.errors import ClipperException, ContainerStartError
 from clipper.managers.base import (
     REDIS_PORT,
@@ -23,18 +24,22 @@ from clipper.managers.base import (
     ClusterStatus,
     ContainerManager,
 )
+from clipper.managers.findings import Finding
 from clipper.managers.kubernetes import (
     cluster,
+    diagnosis,
     failures,
     memory,
     models,
     monitoring,
     names,
+    pod_logs,
     policies,
     reaching,
     starting,
     status,
     store,
+    survey,
 )
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.claims import claim
@@ -367,6 +372,21 @@ class KubernetesContainerManager(ContainerManager):
             self._inventory.pods(),
             datetime.datetime.now(datetime.UTC),
         )
+
+    def diagnose(self) -> list[Finding]:
+        """Look at the namespace, this user's rights, nodes, volumes, pods, Services, versions."""
+        found = survey.survey(
+            self._api,
+            self._settings,
+            datetime.datetime.now(datetime.UTC),
+            clipper.__version__,
+            needs_nodes=self._reach.by_node,
+        )
+        return diagnosis.examine(found)
+
+    def pod_logs(self) -> pod_logs.PodLogs:
+        """Return the logs of the pods, to be read in parts."""
+        return pod_logs.PodLogs(self._api, self._inventory, self._settings.namespace)
 
     def get_admin_addr(self) -> str:
         """Return ``host:port`` of the management frontend, with a path behind a proxy."""

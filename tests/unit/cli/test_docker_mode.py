@@ -8,6 +8,7 @@ import pytest
 
 from clipper.cli.context import Context
 from clipper.cli.diagnosis import Facts, examine
+from clipper.cli.home import HOMES
 from clipper.cli.logs import is_log_of
 from clipper.cli.modes import ClusterChoice, Mode, make_manager
 from clipper.errors import ClipperException
@@ -57,7 +58,7 @@ def facts(**changed: Any) -> Facts:
         "missing_packages": (),
         "state_dir": "Docker volume v",
         "state_dir_writable": True,
-        "in_docker": True,
+        "home": HOMES[Mode.DOCKER],
     }
     return Facts(**{**base, **changed})
 
