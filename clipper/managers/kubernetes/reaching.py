@@ -13,7 +13,8 @@ from clipper.managers.kubernetes.api import KubernetesApi, Object, Refused
 from clipper.managers.kubernetes.monitoring import PROMETHEUS_PORT
 from clipper.managers.kubernetes.settings import KubernetesSettings
 
-_BALANCER_LIMIT_S = 300.0
+BALANCER_LIMIT_S = 300.0
+"""A cloud takes minutes to make a load balancer."""
 _PAUSE_S = 1.0
 _FORBIDDEN = 403
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
@@ -71,31 +72,45 @@ def require_namespace(api: KubernetesApi, namespace: str, may_make: bool) -> Non
         ) from refusal
 
 
-def find_addresses(api: KubernetesApi, settings: KubernetesSettings, reach: Reach) -> Addresses:
-    """Return where the cluster's Services are; waits for load balancers.
+def find_addresses(
+    api: KubernetesApi,
+    settings: KubernetesSettings,
+    reach: Reach,
+    balancer_limit_s: float = BALANCER_LIMIT_S,
+) -> Addresses:
+    """Return where the cluster's Services are.
+
+    Args:
+        balancer_limit_s: how long to wait for each load balancer's address.
 
     Raises:
         ClipperException: a Service is missing, or cannot be reached from here.
     """
     cluster = settings.cluster_name
-    query = _address(api, settings, reach, names.of_cluster("query-frontend", cluster), QUERY_PORT)
+
+    def address(part: str, port: int) -> str:
+        name = names.of_cluster(part, cluster)
+        return _address(api, settings, reach, name, port, balancer_limit_s)
+
+    query = address("query-frontend", QUERY_PORT)
     return Addresses(
         query=query,
-        management=_address(
-            api, settings, reach, names.of_cluster("mgmt-frontend", cluster), MANAGEMENT_PORT
-        ),
-        metric=query
-        if settings.prometheus_image is None
-        else _address(api, settings, reach, names.of_cluster("metrics", cluster), PROMETHEUS_PORT),
+        management=address("mgmt-frontend", MANAGEMENT_PORT),
+        metric=query if settings.prometheus_image is None else address("metrics", PROMETHEUS_PORT),
     )
 
 
 def _address(
-    api: KubernetesApi, settings: KubernetesSettings, reach: Reach, name: str, port: int
+    api: KubernetesApi,
+    settings: KubernetesSettings,
+    reach: Reach,
+    name: str,
+    port: int,
+    balancer_limit_s: float,
 ) -> str:
     if reach.proxy is not None:
         return addresses.through_proxy(reach.proxy, settings.namespace, name, port)
-    service = _service(api, settings, name)
+    service = _service(api, settings, name, balancer_limit_s)
     in_cluster = _IN_CLUSTER in os.environ
     node = ""
     if addresses.needs_node(service) and not in_cluster:
@@ -103,8 +118,10 @@ def _address(
     return addresses.direct_address(service, node, in_cluster)
 
 
-def _service(api: KubernetesApi, settings: KubernetesSettings, name: str) -> Object:
-    give_up_at = time.monotonic() + _BALANCER_LIMIT_S
+def _service(
+    api: KubernetesApi, settings: KubernetesSettings, name: str, balancer_limit_s: float
+) -> Object:
+    give_up_at = time.monotonic() + balancer_limit_s
     while True:
         found = api.get("v1", "Service", name, settings.namespace)
         if found is None:
