@@ -11,8 +11,6 @@ import dataclasses
 import logging
 from typing import Any
 
-from click.core import ParameterSource
-
 from clipper.cli.context import Context
 from clipper.cli.modes import Mode
 from clipper.cli.output import Format, Output
@@ -73,11 +71,13 @@ def place_flags(ctx: Any) -> frozenset[str]:
 
     Variables may be set for good, and matter in their mode only.
     """
-    return frozenset(
-        flag
-        for name, flag in _PLACE.items()
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    )
+    return frozenset(flag for name, flag in _PLACE.items() if on_command_line(ctx, name))
+
+
+def on_command_line(ctx: Any, name: str) -> bool:
+    """Return whether an option was given there, and not by a variable."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _commands_below(group: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import typer
 from clipper.admin.cluster import DEFAULT_PREDICTION_CACHE_SIZE_BYTES, cluster_options
 from clipper.admin.connection import ClipperConnection
 from clipper.cli import context
+from clipper.cli.global_options import on_command_line
 from clipper.cli.modes import ABSENT, IN_CONTAINERS, Mode, require_mode
 from clipper.cli.output import Output
 from clipper.errors import ClipperException
@@ -318,7 +319,10 @@ def manifests(
     The Secret, which does not belong into files, is left out.
     """
     session = context.of(ctx)
-    require_mode(session.choice.mode, "`clipper manifests`", frozenset({Mode.KUBERNETES}))
+    if session.choice.mode is not Mode.KUBERNETES:
+        raise ClipperException(
+            f"There are no manifests in --mode {session.choice.mode}: use --mode kubernetes"
+        )
     wanted = Wanted(
         frontends, registry, no_prometheus, redis_url, redis_ip, redis_port, token, False,
         max_frontends, storage, no_storage, storage_class, service_type, pull_secret,
@@ -336,8 +340,7 @@ def _of_images(mode: Mode, ctx: Any, registry: str | None) -> str | None:
     """
     if mode is not Mode.LOCAL:
         return registry
-    source = ctx.get_parameter_source("registry")
-    if registry is not None and source is not None and source.name == "COMMANDLINE":
+    if on_command_line(ctx, "registry"):
         require_mode(mode, "--registry", IN_CONTAINERS)
     return None
 
