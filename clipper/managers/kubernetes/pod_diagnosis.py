@@ -188,7 +188,7 @@ def _before_start(found: Survey, pod: Pod) -> Trouble | None:
         said = _event(found, pod, reason)
         if not said:
             continue
-        what = "the pods' network" if "Sandbox" in reason else "the volume"
+        what = "the pods' network" if "SandBox" in reason else "the volume"
         return (
             f"does not start: {_plain(said)}",
             f"Its node fails at {what}; whoever keeps it finds more with {_describe(found, pod)}",
