@@ -164,7 +164,29 @@ def test_settings_lists_every_environment_variable() -> None:
     assert documented == read
 
 
-@pytest.mark.parametrize("manager", [LocalContainerManager, DockerContainerManager])
+def test_the_role_of_an_operator_is_what_the_manager_needs() -> None:
+    yaml = pytest.importorskip("yaml")
+    rights = pytest.importorskip("clipper.managers.kubernetes.rights")
+    text = (REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    role = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    shown = {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert shown == {what: set(verbs) for what, verbs in rights.RIGHTS.items()}
+
+
+def _managers() -> list[type]:
+    try:
+        from clipper.managers.kubernetes import KubernetesContainerManager
+    except ModuleNotFoundError:
+        return [LocalContainerManager, DockerContainerManager]
+    return [LocalContainerManager, DockerContainerManager, KubernetesContainerManager]
+
+
+@pytest.mark.parametrize("manager", _managers())
 def test_settings_lists_every_argument_of_a_manager(manager: type) -> None:
     arguments = set(inspect.signature(manager).parameters)
     spans = docs_pages.code_spans(_SETTINGS.read_text(encoding="utf-8"))

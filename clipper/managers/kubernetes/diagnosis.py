@@ -13,6 +13,7 @@ from clipper.managers.kubernetes.pod_diagnosis import examine_pods
 from clipper.managers.kubernetes.survey import NO_NAMESPACE, Survey
 
 _VERSION_LABEL = "app.kubernetes.io/version"
+_MANAGER_LABEL = "app.kubernetes.io/managed-by"
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _WAITS_FOR_POD = ("WaitForFirstConsumer", "WaitForPodScheduled")
 """Reasons of a volume's events: it is made when its pod has a node."""
@@ -187,14 +188,16 @@ def _key(service: str) -> str:
 def _version(found: Survey) -> Iterator[Finding]:
     if found.anchor is None:
         return
-    running = (found.anchor["metadata"].get("labels") or {}).get(_VERSION_LABEL)
+    labels = found.anchor["metadata"].get("labels") or {}
+    running = labels.get(_VERSION_LABEL)
+    upgrade = "helm upgrade" if labels.get(_MANAGER_LABEL) == "Helm" else "clipper up"
     if running is None or running == found.client_version:
         yield Finding("version", f"cluster and client are of Clipper {found.client_version}")
         return
     yield Finding(
         "version",
         f"the cluster was started with Clipper {running}, this is Clipper {found.client_version}",
-        f"`clipper up` brings the cluster to {found.client_version}; or use Clipper {running} here",
+        f"`{upgrade}` brings the cluster to {found.client_version}; or use Clipper {running} here",
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("kubernetes")
+
 from clipper.managers.findings import Finding
 from clipper.managers.kubernetes import names, rights
 from clipper.managers.kubernetes.access import access_objects

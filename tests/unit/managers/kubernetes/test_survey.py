@@ -115,13 +115,9 @@ def test_what_may_not_be_seen_is_not_known_and_no_failure() -> None:
     kinds = "Namespace ConfigMap StatefulSet Pod Service Endpoints Event Secret Node StorageClass"
     api = FakeApi({}, frozenset([*kinds.split(), "PersistentVolumeClaim"]), frozenset({"pods"}))
     found = look(api)
-    assert (found.namespace_phase, found.anchor, found.nodes, found.secrets) == (
-        "",
-        None,
-        None,
-        None,
-    )
-    assert (found.storage_problem, found.ready_services, list(found.pods)) == (None, "", None, [])
+    assert (found.namespace_phase, found.anchor, found.nodes) == ("", None, None)
+    assert (found.secrets, found.storage_problem) == (None, "")
+    assert (found.ready_services, list(found.pods)) == (None, [])
     assert ("", "pods") not in found.denied
     assert list(found.denied["", "pods/log"]) == ["get"]
 
