@@ -59,6 +59,10 @@ from clipper.store.selection import SelectionStore
 
 log = logging.getLogger(__name__)
 
+_RETIRE_S = 2.0
+"""How long a stopping worker lets clients leave of themselves. One that is told so in an answer
+loses nothing; one whose idle connection is closed may be sending its next query that moment."""
+_RETIRE_CHECK_S = 0.02
 _RETURN_S = 3.0
 """A worker that follows a dead one waits so long for its replicas before it takes queries."""
 
@@ -265,6 +269,7 @@ async def run_worker(
         log.error("the configuration is followed no more", exc_info=following.exception())
     log.info("stopping: draining what is in flight")
     worker.stopping = True
+    await http.retire()
     await http.stop()
     for task in (stopped, collecting):
         task.cancel()
@@ -312,6 +317,20 @@ class _HttpServer:
             listener = _listener(self._http, self._listen_fd)
             self._serving = asyncio.create_task(self._server.serve([listener]))
         return self._serving
+
+    async def retire(self) -> None:
+        """Serve on while there are connections, two seconds at most; every answer ends its own."""
+        if self._serving is None:
+            return
+        self._door.retiring = True
+        # uvicorn joins its own headers anew every second.
+        config, state = self._server.config, self._server.server_state
+        config.encoded_headers = [*config.encoded_headers, (b"connection", b"close")]
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + _RETIRE_S
+        while state.connections and loop.time() < give_up_at:
+            await asyncio.sleep(_RETIRE_CHECK_S)
 
     async def stop(self) -> None:
         """Answer what is in flight and close; nothing happens when it never listened."""

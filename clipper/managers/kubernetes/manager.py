@@ -35,6 +35,7 @@ from clipper.managers.kubernetes import (
     starting,
     status,
     store,
+    upgrading,
 )
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.claims import claim
@@ -191,9 +192,10 @@ class KubernetesContainerManager(ContainerManager):
             self._inventory.refuse_foreign(one)
         try:
             owner = self._api.apply(anchor)
-            self._inventory.apply(objects, owner)
-            self._inventory.prune([anchor, *objects])
-            starting.wait_until_ready(self._api, self._settings)
+            with upgrading.second_frontend(self._api, self._settings, objects):
+                self._inventory.apply(objects, owner)
+                self._inventory.prune([anchor, *objects])
+                starting.wait_until_ready(self._api, self._settings)
             self.connect()
         except BaseException:
             if before is None:
