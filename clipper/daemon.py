@@ -17,7 +17,7 @@ import pathlib
 import signal
 import sys
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from clipper.errors import ClipperException
@@ -235,13 +235,14 @@ def _run_management(arguments: argparse.Namespace) -> int:
     from clipper.store.redis import RedisStore
     from clipper.store.redis_selection import RedisSelectionStore
 
+    autoscaler_on = _autoscaler(arguments)
     listener = claim_lone_port(arguments.host, arguments.port, "--port")
 
     async def run() -> None:
         store = RedisStore(redis_url(arguments), arguments.cluster_name)
         selection = RedisSelectionStore(redis_url(arguments), arguments.cluster_name)
         try:
-            async with _autoscaler(arguments, store) as autoscaler:
+            async with autoscaler_on(store) as autoscaler:
                 await serve(store, selection, listener, autoscaler)
         finally:
             await selection.close()
@@ -252,22 +253,23 @@ def _run_management(arguments: argparse.Namespace) -> int:
 
 
 def _autoscaler(
-    arguments: argparse.Namespace, store: ConfigStore
-) -> contextlib.AbstractAsyncContextManager[Autoscaler | None]:
-    """Return the autoscaler of the command line, not yet running; none where it is off."""
+    arguments: argparse.Namespace,
+) -> Callable[[ConfigStore], contextlib.AbstractAsyncContextManager[Autoscaler | None]]:
+    """Return what runs the autoscaler of the command line on a store; nothing, where it is off.
+
+    Raises:
+        ClipperException: it is on, and this process does not run in a cluster.
+    """
     if arguments.autoscale is None:
-        return contextlib.nullcontext()
+        return lambda store: contextlib.nullcontext()
     # Its HTTP client is loaded only where it is needed.
     from clipper.management.autoscaling.kubernetes import in_cluster_address
     from clipper.management.autoscaling.settings import ScalingSettings
     from clipper.management.autoscaling.start import running_autoscaler
 
-    return running_autoscaler(
-        store,
-        in_cluster_address(os.environ, arguments.cluster_name, arguments.namespace),
-        arguments.query_port,
-        ScalingSettings(cool_down_s=arguments.autoscale_cool_down),
-    )
+    address = in_cluster_address(os.environ, arguments.cluster_name, arguments.namespace)
+    settings = ScalingSettings(cool_down_s=arguments.autoscale_cool_down)
+    return lambda store: running_autoscaler(store, address, arguments.query_port, settings)
 
 
 def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> int:

@@ -8,6 +8,8 @@ get a JSON object (spec §14, A1).
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -43,10 +45,11 @@ def create_app(
     selection: SelectionStore,
     settings: ManagementSettings,
     autoscaler: Autoscaler | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """Return the management application on two stores, which the caller opens and closes.
 
-    ``autoscaler`` is shown by its operation; whoever made it runs it.
+    ``autoscaler`` is shown by its operation; whoever made it runs it, and on this ``clock``.
     """
     app = FastAPI(
         title="Clipper management frontend",
@@ -58,7 +61,7 @@ def create_app(
     for routes in (application_routes, link_routes, model_routes, container_routes):
         app.include_router(routes(calls))
     app.include_router(selection_routes(calls, selection))
-    app.include_router(autoscaling_routes(autoscaler))
+    app.include_router(autoscaling_routes(autoscaler, clock))
     _add_health_routes(app, store)
     app.add_exception_handler(ClipperException, _answer_clipper_exception)
     app.add_exception_handler(HTTPException, _answer_http_exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections.abc import Callable
@@ -148,5 +149,4 @@ class ScaledPlant:
 
     @staticmethod
     def _count(waits: list[float], wait_s: float, queries: float) -> None:
-        bounds = families.QUEUE_WAIT.bounds
-        waits[next((i for i, bound in enumerate(bounds) if wait_s <= bound), -1)] += queries
+        waits[bisect.bisect_left(families.QUEUE_WAIT.bounds, wait_s)] += queries

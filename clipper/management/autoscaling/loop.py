@@ -77,7 +77,8 @@ class Autoscaler:
             faults.append(str(error))
         except Exception as error:
             # An oddity in what others answered must not end the scaling for good.
-            log.exception("the autoscaler's look failed")
+            if not self.fault:
+                log.exception("the autoscaler's look failed")
             faults.append(repr(error))
         fault = "; ".join(faults)
         if fault and not self.fault:

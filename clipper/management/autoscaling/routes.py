@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,7 @@ from clipper.management.autoscaling.loop import Autoscaler, LastDecision
 from clipper.management.calls import documented, json_response
 
 
-def autoscaling_routes(
-    autoscaler: Autoscaler | None, clock: Callable[[], float] = time.monotonic
-) -> APIRouter:
+def autoscaling_routes(autoscaler: Autoscaler | None, clock: Callable[[], float]) -> APIRouter:
     """Return the route that shows what was decided last; without an autoscaler it says so."""
     router = APIRouter(prefix="/admin", tags=["containers"])
 
