@@ -71,6 +71,7 @@ class ModelMetrics:
         self.round_trip = registry.histogram(families.ROUND_TRIP, name, version)
         self.slack = registry.histogram(families.DEADLINE_SLACK, name, version)
         self.errors = registry.counter(families.MODEL_ERRORS, name, version)
+        self.misses = registry.counter(families.DEADLINE_MISSES, name, version)
         self._latency = registry.histogram(families.MODEL_LATENCY, name, version)
         self._slots = registry.counter(families.BATCH_SLOTS, name, version)
         self._throughput = registry.meter(families.MODEL_THROUGHPUT, name, version)
@@ -104,6 +105,10 @@ class ModelMetrics:
     def model_error(self) -> None:
         """The model failed on one input."""
         self.errors.value += 1
+
+    def missed(self, count: int) -> None:
+        """So many queries got no answer in time; model errors are not among them."""
+        self.misses.value += count
 
     def sent(self, queue_waits_s: Sequence[float], slacks_s: Sequence[float], cap: int) -> None:
         """A batch left; ``cap`` is how many queries it might have held."""

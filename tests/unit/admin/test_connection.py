@@ -45,6 +45,7 @@ CALLS = {
     "stop_inactive_model_versions": (["m"],),
     "stop_all_model_containers": (),
     "get_workers": (),
+    "get_autoscaling": (),
     "_unregister_versioned_models": ({"m": ["1"]},),
 }
 NEED_NO_CONNECTION = {
