@@ -329,7 +329,8 @@ class _HttpServer:
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + _RETIRE_S
-        while state.connections and loop.time() < give_up_at:
+        # uvicorn tells nobody when a connection ends.
+        while state.connections and loop.time() < give_up_at:  # noqa: ASYNC110
             await asyncio.sleep(_RETIRE_CHECK_S)
 
     async def stop(self) -> None:

@@ -29,7 +29,7 @@ def management_objects(settings: KubernetesSettings, image: str) -> list[dict[st
     cluster, role = settings.cluster_name, names.MANAGEMENT
     name = names.of_cluster("mgmt-frontend", cluster)
     selector = names.selector(cluster, role)
-    words = ["management-frontend", *_listen(settings, MANAGEMENT_PORT)]
+    words = ["management-frontend", *_listen(settings, MANAGEMENT_PORT), *_autoscaler(settings)]
     container = {
         "name": "management-frontend",
         "image": image,
@@ -148,6 +148,15 @@ def _query_words(settings: KubernetesSettings, options: ClusterOptions) -> list[
     }
     words = [text for flag, value in flags.items() for text in (flag, str(value))]
     return ["query-frontend", *_listen(settings, QUERY_PORT), *words]
+
+
+def _autoscaler(settings: KubernetesSettings) -> list[str]:
+    if not settings.autoscale_models:
+        return []
+    return [
+        "--autoscale", "kubernetes", "--namespace", settings.namespace,
+        "--autoscale-cool-down", str(settings.autoscale_cool_down_s),
+    ]  # fmt: skip
 
 
 def _listen(settings: KubernetesSettings, port: int) -> list[str]:

@@ -84,7 +84,8 @@ class KubernetesContainerManager(ContainerManager):
         prometheus_image: str | None = stock_image(PROMETHEUS_IMAGE),
         store_image: str | None = None,
         max_frontend_replicas: int | None = None,
-        autoscale_models: bool = True,
+        autoscale_models: bool = False,
+        autoscale_cool_down_s: int = 60,
         network_policies: bool = True,
         frontend_resources: Mapping[str, Any] | None = None,
         model_resources: Mapping[str, Any] | None = None,
@@ -120,6 +121,8 @@ class KubernetesContainerManager(ContainerManager):
             max_frontend_replicas: lets Kubernetes add query frontends by CPU, up to so many.
             autoscale_models: whether the management frontend scales those models that have
                 bounds, see `set_autoscaling`.
+            autoscale_cool_down_s: how long fewer replicas must have been enough before it
+                removes some.
             network_policies: whether to make NetworkPolicies.
             frontend_resources: ``requests`` and ``limits`` of a query frontend.
             model_resources: the same of a model container, such as
@@ -153,6 +156,7 @@ class KubernetesContainerManager(ContainerManager):
             store_image=store_image,
             max_frontend_replicas=max_frontend_replicas,
             autoscale_models=autoscale_models,
+            autoscale_cool_down_s=autoscale_cool_down_s,
             network_policies=network_policies,
             frontend_resources=dict(frontend_resources or FRONTEND_RESOURCES),
             model_resources=dict(model_resources or MODEL_RESOURCES),
@@ -226,6 +230,7 @@ class KubernetesContainerManager(ContainerManager):
             image_pull_secrets=tuple(record.image_pull_secrets),
             model_resources=dict(record.model_resources),
             model_probes=record.model_probes,
+            autoscale_models=record.autoscale_models,
         )
         self._addresses = reaching.find_addresses(self._api, self._settings, self._reach)
 
@@ -281,6 +286,23 @@ class KubernetesContainerManager(ContainerManager):
         self._api.patch(
             "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace, change
         )
+
+    def set_autoscaling(self, name: str, version: str, bounds: tuple[int, int] | None) -> None:
+        """Let the number of a version's replicas follow its load between bounds, or no longer."""
+        if bounds is not None:
+            self.connect()  # somebody may have turned it on since
+            if not self._settings.autoscale_models:
+                raise ClipperException(
+                    "This cluster does not scale models. Turn it on, without losing a query: "
+                    "start_clipper with autoscale_models=True, or `clipper up --autoscale`"
+                )
+        found = self._deployment(name, version)
+        if found is None:
+            raise ClipperException(f"No container of model {name}:{version} was ever started here.")
+        self._api.patch(
+            "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace,
+            {"metadata": {"annotations": models.bounds_annotations(bounds)}},
+        )  # fmt: skip
 
     def container_failure(self, name: str, version: str) -> str | None:
         """Return why the version's pods do not stay up; None: nothing is known."""
@@ -401,6 +423,8 @@ class KubernetesContainerManager(ContainerManager):
         for one in memory.kept(self._api, self._settings):
             try:
                 self._apply_model(one.model, one.num_replicas)
+                if one.bounds is not None and self._settings.autoscale_models:
+                    self.set_autoscaling(one.model.name, one.model.version, one.bounds)
             except ClipperException as error:
                 _log.warning(
                     "[%s] model %s:%s of an earlier run is not started: %s",

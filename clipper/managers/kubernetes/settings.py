@@ -72,7 +72,9 @@ class KubernetesSettings:
     max_frontend_replicas: int | None = None
     """With a number, a HorizontalPodAutoscaler keeps the frontends between this and theirs."""
     autoscale_models: bool = False
-    """Whether the management frontend may scale models."""
+    """Whether the management frontend scales those models that have bounds."""
+    autoscale_cool_down_s: int = 60
+    """How long fewer replicas must have been enough before some are removed."""
     network_policies: bool = True
     frontend_resources: Mapping[str, Any] = dataclasses.field(
         default_factory=lambda: dict(FRONTEND_RESOURCES)
@@ -136,6 +138,7 @@ class ClusterRecord:
     image_pull_secrets: Sequence[str]
     model_resources: Mapping[str, Any]
     model_probes: bool
+    autoscale_models: bool
 
     @classmethod
     def of(cls, settings: KubernetesSettings, workers: int) -> ClusterRecord:
@@ -148,6 +151,7 @@ class ClusterRecord:
             image_pull_secrets=list(settings.image_pull_secrets),
             model_resources=dict(settings.model_resources),
             model_probes=settings.model_probes,
+            autoscale_models=settings.autoscale_models,
         )
 
     def to_json(self) -> str:
