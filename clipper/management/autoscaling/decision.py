@@ -18,7 +18,7 @@ the load is at least λ·b. The larger of the two lower bounds is λ·c'.
 **Up**, at once:
 
 * to λ·c' / u when even that is more than there is;
-* to λ·c / u when that is more than there is and there is *pressure*: the queue wait eats more than
+* to λ·c / u when λ·c is more than is ready and there is *pressure*: the queue wait eats more than
   its share of the objective, or deadlines are missed. This number does not depend on how many
   replicas serve already, so that it holds while new ones start;
 * to λ / (u·s) when the pressure lasts, s being the rate at which one replica answers under it. No
