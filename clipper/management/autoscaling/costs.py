@@ -6,17 +6,20 @@ import math
 
 from clipper.management.autoscaling.measurements import Window
 
-_TRUSTED_BATCHES = 100.0
+_TRUSTED_BATCHES = 50.0
 """Means over fewer batches say more about chance than about the model."""
+_APART = 2.0
+"""So many times as large must one batch size be as another to tell the two costs apart."""
 _MEMORY_BATCHES = 1000.0
 """Older batches weigh less and less beyond so many."""
 
 
 class _Mean:
-    __slots__ = ("batches", "cost_s", "seen_s")
+    __slots__ = ("batch_size", "batches", "cost_s", "seen_s")
 
     def __init__(self) -> None:
         self.batches = 0.0
+        self.batch_size = 0.0
         self.cost_s = 0.0
         self.seen_s = -math.inf
 
@@ -46,13 +49,34 @@ class BatchCosts:
             mean.batches = 0.0
         mean.seen_s = now_s
         mean.batches = min(mean.batches, _MEMORY_BATCHES) + window.batches
-        mean.cost_s += (cost_s - mean.cost_s) * window.batches / mean.batches
+        weight = window.batches / mean.batches
+        mean.cost_s += (cost_s - mean.cost_s) * weight
+        mean.batch_size += (window.batch_size - mean.batch_size) * weight
 
     def cheapest_s(self, now_s: float, present: Window) -> float:
         """Return the smallest cost of those remembered and the ``present`` one."""
-        known = [
-            mean.cost_s
+        known = [mean.cost_s for mean in self._trusted(now_s)]
+        return min([present.cost_s or self.latest_s, *known])
+
+    def least_s(self, now_s: float, present: Window) -> float:
+        """Return what a query costs at least, in batches however large.
+
+        A batch of n queries takes a + b·n, so that a query costs a/n + b: never less than b, which
+        follows from two sizes that were measured well and are far apart. Nor less, in batches as
+        large as is allowed now, than if b were 0.
+        """
+        bound_s = (present.cost_s or self.latest_s) * present.fullness
+        known = sorted(self._trusted(now_s), key=lambda mean: mean.batch_size)
+        if len(known) < 2 or known[-1].batch_size < _APART * known[0].batch_size:
+            return bound_s
+        small, large = known[0], known[-1]
+        fixed_s = (small.cost_s - large.cost_s) / (1 / small.batch_size - 1 / large.batch_size)
+        each_s = small.cost_s - fixed_s / small.batch_size
+        return max(bound_s, min(each_s, self.cheapest_s(now_s, present)))
+
+    def _trusted(self, now_s: float) -> list[_Mean]:
+        return [
+            mean
             for mean in self._means.values()
             if now_s - mean.seen_s <= self._memory_s and mean.batches >= _TRUSTED_BATCHES
         ]
-        return min([present.cost_s or self.latest_s, *known])

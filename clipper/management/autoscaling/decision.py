@@ -11,13 +11,14 @@ that missed their deadlines.
 belongs to the batch sizes of the moment. A batch of n queries takes a + b·n: under light load, in
 batches of one, a query pays a + b; under heavy load, in full batches, little more than b. So the
 busy share of lightly loaded replicas says too much, and comes near 1 long before they are at their
-limit. The truth has bounds: were a = 0, the load would be λ·c; were b = 0, batches as full as
-is allowed now would do it in λ·c·F.
+limit. The truth has bounds. Were a = 0, the load would be λ·c; were b = 0, batches as full as is
+allowed now would do it in λ·c·F. And where batches of two sizes were measured well, b is known, and
+the load is at least λ·b. The larger of the two lower bounds is λ·c'.
 
 **Up**, at once:
 
-* to λ·c·F / u when even this lower bound is more than there is;
-* to λ·c / u when that is more than there is and there is *pressure*: the queue wait eats more than
+* to λ·c' / u when even that is more than there is;
+* to λ·c / u when λ·c is more than is ready and there is *pressure*: the queue wait eats more than
   its share of the objective, or deadlines are missed. This number does not depend on how many
   replicas serve already, so that it holds while new ones start;
 * to λ / (u·s) when the pressure lasts, s being the rate at which one replica answers under it. No
@@ -190,7 +191,8 @@ class VersionScaler:
         recent = joined(self._recent)
         cost_s = recent.cost_s or self._costs.latest_s
         # A single window after a change of the replicas says too little for a step without need.
-        busy = recent.arrival_rate * cost_s * recent.fullness if len(self._recent) > 1 else 0.0
+        least_s = self._costs.least_s(now_s, recent) if len(self._recent) > 1 else 0.0
+        busy = recent.arrival_rate * least_s
         load = max(recent.arrival_rate, window.arrival_rate) * cost_s
         need = math.ceil(load / target)
         if pressure and load > replicas.ready:
@@ -237,4 +239,4 @@ class VersionScaler:
             return Verdict(current, why)
         if not cooled:
             return Verdict(current, f"{need} would do; cooling down")
-        return Verdict(fewer, f"{need} were enough for {settings.cool_down_s:.0f} s")
+        return Verdict(fewer, f"no more than {need} needed for {settings.cool_down_s:.0f} s")

@@ -162,3 +162,26 @@ def test_an_idle_version_costs_what_it_last_did() -> None:
     assert costs.cheapest_s(0.0, Window(5.0)) == 0.0
     costs.observe(0.0, batches(1, 10, 0.002))
     assert costs.cheapest_s(5.0, Window(5.0)) == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize(("fixed_s", "each_s"), [(0.004, 0.0005), (0.0, 0.02), (0.05, 0.0)])
+def test_the_least_cost_follows_from_two_sizes(fixed_s: float, each_s: float) -> None:
+    def of(size: float, cap: float) -> Window:
+        window = batches(size, 60, fixed_s / size + each_s)
+        return dataclasses.replace(window, slots=cap * 60)
+
+    costs = BatchCosts(memory_s=900.0)
+    costs.observe(0.0, of(1, 400))
+    assert costs.least_s(0.0, of(1, 400)) == pytest.approx((fixed_s + each_s) / 400)
+    costs.observe(5.0, of(8, 400))
+    least_s = max(each_s, (fixed_s + each_s) / 400)
+    assert costs.least_s(5.0, of(1, 400)) == pytest.approx(least_s)
+    assert costs.least_s(5.0, of(1, 1)) == pytest.approx(fixed_s + each_s)
+
+
+def test_a_cost_that_grows_with_the_batch_is_not_taken_for_a_gain() -> None:
+    costs = BatchCosts(memory_s=900.0)
+    costs.observe(0.0, batches(1, 60, 0.01))
+    costs.observe(5.0, batches(8, 60, 0.02))
+    present = dataclasses.replace(batches(1, 60, 0.01), slots=60 * 10)
+    assert costs.least_s(5.0, present) == pytest.approx(0.01)
