@@ -42,6 +42,8 @@ class FakeKubernetes:
         """Image → status of its pods; others are ready."""
         self.logs: dict[str, bytes] = {}
         """Pod → log."""
+        self.events: dict[str, list[Object]] = {}
+        """Pod → what happened to it."""
         self._numbers = itertools.count(1)
         for name in ("default", *namespaces):
             self._put(_object("v1", "Namespace", name, status={"phase": "Active"}))
@@ -100,7 +102,9 @@ class FakeKubernetes:
         fields: str | None = None,
     ) -> Sequence[Object]:
         self._refuse("list", kind)
-        assert fields is None, "field selectors are not known here"
+        if fields is not None:
+            assert kind == "Event", "field selectors are known for events alone"
+            return self.events.get(fields.rpartition("=")[2], [])
         return [
             copy.deepcopy(one)
             for (of_kind, place, _), one in sorted(self.objects.items())
