@@ -38,6 +38,8 @@ class FakeKubernetes:
         self.versions = set(VERSIONS)
         self.refused: dict[tuple[str, str], Refused] = {}
         """Verb and kind → what is raised instead."""
+        self.forbidden: set[str] = set()
+        """Resources of which `may` says no."""
         self.statuses: dict[str, Object] = {}
         """Image → status of its pods; others are ready."""
         self.logs: dict[str, bytes] = {}
@@ -140,7 +142,7 @@ class FakeKubernetes:
         return version in self.versions
 
     def may(self, verb: str, resource: str, namespace: str, group: str = "") -> bool:
-        return True
+        return resource not in self.forbidden
 
     def server_version(self) -> str:
         return "v1.20.2"
@@ -243,7 +245,7 @@ class FakeKubernetes:
             "ownerReferences": [owner],
         }
         image = spec["containers"][0]["image"]
-        return pod | {"spec": spec, "status": copy.deepcopy(self.statuses.get(image, ready()))}
+        return pod | {"spec": spec, "status": copy.deepcopy(self.statuses.get(image, ready(spec)))}
 
     def _claim_volumes(self, workload: Object) -> None:
         metadata = workload["metadata"]
@@ -256,14 +258,16 @@ class FakeKubernetes:
                 self._put(claim)
 
 
-def ready() -> Object:
+def ready(spec: Object) -> Object:
     """Return the status of a pod that serves."""
     running = {"running": {"startedAt": "2024-01-01T00:00:00Z"}}
+    well = {"ready": True, "restartCount": 0, "state": running}
+    names = sorted(container["name"] for container in spec["containers"])
     return {
         "phase": "Running",
         "podIP": "10.0.0.1",
         "conditions": [{"type": "Ready", "status": "True"}],
-        "containerStatuses": [{"ready": True, "restartCount": 0, "state": running}],
+        "containerStatuses": [{"name": name, **well} for name in names],
     }
 
 
