@@ -28,7 +28,6 @@ from clipper.managers.kubernetes import (
     failures,
     memory,
     models,
-    monitoring,
     names,
     policies,
     reaching,
@@ -184,6 +183,9 @@ class KubernetesContainerManager(ContainerManager):
         """
         reaching.require_namespace(self._api, self._settings.namespace, self._may_make_namespace)
         before = self._inventory.anchor()
+        if before is not None:
+            self._inventory.refuse_foreign(before)
+            self._keep_service_types(before)
         store.require_storage(self._api, self._settings)
         if before is not None and before["metadata"].get("deletionTimestamp"):
             raise ClipperException(
@@ -399,13 +401,22 @@ class KubernetesContainerManager(ContainerManager):
         assert self._addresses is not None
         return self._addresses
 
+    def _keep_service_types(self, anchor: Object) -> None:
+        """Take over what the running cluster has, unless the user said what they want."""
+        if self._types_given:
+            return
+        with contextlib.suppress(ClipperException):  # another version's record: made anew
+            kept = dict(cluster.record_of(anchor).service_types)
+            self._settings = dataclasses.replace(
+                self._settings, service_types=check_service_types(kept)
+            )
+
     def _offers(self) -> cluster.Offers:
-        version, kind = monitoring.POD_MONITOR
         newest = self._inventory.newest
         return cluster.Offers(
             budget=newest("PodDisruptionBudget", policies.BUDGET_VERSIONS),
             autoscaler=newest("HorizontalPodAutoscaler", policies.AUTOSCALER_VERSIONS),
-            pod_monitor=self._api.offers(version, kind),
+            pod_monitor=self._inventory.may_monitor(),
         )
 
     def _password(self) -> str:

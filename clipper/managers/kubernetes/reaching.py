@@ -90,15 +90,17 @@ def _address(
 ) -> str:
     if reach.proxy is not None:
         return addresses.through_proxy(reach.proxy, settings.namespace, name, port)
-    service = _service(api, settings, name)
     in_cluster = _IN_CLUSTER in os.environ
+    service = _service(api, settings, name, await_balancer=not in_cluster)
     node = ""
     if addresses.needs_node(service) and not in_cluster:
         node = addresses.node_address(api.list("v1", "Node"), reach.use_internal_ip)
     return addresses.direct_address(service, node, in_cluster)
 
 
-def _service(api: KubernetesApi, settings: KubernetesSettings, name: str) -> Object:
+def _service(
+    api: KubernetesApi, settings: KubernetesSettings, name: str, *, await_balancer: bool
+) -> Object:
     give_up_at = time.monotonic() + _BALANCER_LIMIT_S
     while True:
         found = api.get("v1", "Service", name, settings.namespace)
@@ -108,6 +110,6 @@ def _service(api: KubernetesApi, settings: KubernetesSettings, name: str) -> Obj
                 "missing. Start the cluster again: what is missing is made anew"
             )
         awaited = found["spec"]["type"] == "LoadBalancer" and not addresses.balancer_address(found)
-        if not awaited or time.monotonic() >= give_up_at:
+        if not (awaited and await_balancer) or time.monotonic() >= give_up_at:
             return found
         time.sleep(_PAUSE_S)
