@@ -1,4 +1,4 @@
-"""Where the container managers live, and what stands in for one that this version lacks."""
+"""Where the container managers live, and what stands in for one whose packages are missing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from clipper.errors import ClipperException
+from clipper.managers import packages
 
 MANAGERS = {
     "DockerContainerManager": "clipper.managers.docker",
@@ -16,20 +17,17 @@ MANAGERS = {
 
 def manager_class(name: str) -> type[Any]:
     """Return a manager's class, or a class that refuses to be constructed and says why."""
-    module = MANAGERS[name]
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(MANAGERS[name]), name)  # type: ignore[no-any-return]
     except ModuleNotFoundError as error:
-        if error.name != module:
+        explained = packages.explained(error)
+        if not isinstance(explained, ClipperException):
             raise
-        return _stand_in(name)
+        return _stand_in(name, explained.msg)
 
 
-def _stand_in(name: str) -> type[Any]:
+def _stand_in(name: str, reason: str) -> type[Any]:
     def refuse(self: object, *args: object, **kwargs: object) -> None:
-        raise ClipperException(
-            f"{name} is not part of this version; use DockerContainerManager or "
-            "LocalContainerManager"
-        )
+        raise ClipperException(reason)
 
-    return type(name, (), {"__init__": refuse, "__doc__": "Not part of this version."})
+    return type(name, (), {"__init__": refuse, "__doc__": reason})

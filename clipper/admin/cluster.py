@@ -24,6 +24,29 @@ _RESTORE_TIMEOUT_S = 60.0
 _RESTORE_PAUSE_S = 0.1
 
 
+def cluster_options(
+    query_frontend_image: str = stock_image(FRONTEND_IMAGE),
+    mgmt_frontend_image: str = stock_image(MANAGEMENT_IMAGE),
+    frontend_exporter_image: str = stock_image("frontend-exporter"),
+    cache_size: int = DEFAULT_PREDICTION_CACHE_SIZE_BYTES,
+    qf_http_thread_pool_size: int = 1,
+    qf_http_timeout_request: int = 5,
+    qf_http_timeout_content: int = 300,
+    num_frontend_replicas: int = 1,
+) -> ClusterOptions:
+    """Return arguments of `ClusterMethods.start_clipper` as a manager takes them."""
+    return ClusterOptions(
+        query_frontend_image=query_frontend_image,
+        mgmt_frontend_image=mgmt_frontend_image,
+        frontend_exporter_image=frontend_exporter_image,
+        cache_size_bytes=cache_size,
+        qf_http_thread_pool_size=qf_http_thread_pool_size,
+        qf_http_timeout_request_s=qf_http_timeout_request,
+        qf_http_timeout_content_s=qf_http_timeout_content,
+        num_frontend_replicas=num_frontend_replicas,
+    )
+
+
 class ClusterMethods(Session):
     """Start, attach to, look at and stop a cluster."""
 
@@ -52,16 +75,11 @@ class ClusterMethods(Session):
             ClipperException: the cluster runs already, a port is taken, a process died.
             requests.RequestException: a frontend did not answer in five minutes.
         """
-        options = ClusterOptions(
-            query_frontend_image=query_frontend_image,
-            mgmt_frontend_image=mgmt_frontend_image,
-            frontend_exporter_image=frontend_exporter_image,
-            cache_size_bytes=cache_size,
-            qf_http_thread_pool_size=qf_http_thread_pool_size,
-            qf_http_timeout_request_s=qf_http_timeout_request,
-            qf_http_timeout_content_s=qf_http_timeout_content,
-            num_frontend_replicas=num_frontend_replicas,
-        )
+        options = cluster_options(
+            query_frontend_image, mgmt_frontend_image, frontend_exporter_image, cache_size,
+            qf_http_thread_pool_size, qf_http_timeout_request, qf_http_timeout_content,
+            num_frontend_replicas,
+        )  # fmt: skip
         try:
             started_anew = self.cm.start_clipper(options)
         except ClipperException as error:

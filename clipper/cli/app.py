@@ -24,8 +24,15 @@ from clipper.cli import (
     policies,
     queries,
 )
-from clipper.cli.context import DEFAULT_CLUSTER, ClusterChoice, Context, Mode
-from clipper.cli.global_options import configure_logging, repeat_on_commands
+from clipper.cli.context import Context
+from clipper.cli.global_options import configure_logging, place_flags, repeat_on_commands
+from clipper.cli.modes import (
+    DEFAULT_CLUSTER,
+    DEFAULT_NAMESPACE,
+    ClusterChoice,
+    KubernetesPlace,
+    Mode,
+)
 from clipper.cli.output import Format, Output
 from clipper.errors import ClipperException
 
@@ -103,6 +110,9 @@ app.add_typer(offline.cascade_group, name="cascade")
 app.add_typer(images.group, name="images")
 
 
+_KUBERNETES = "With --mode kubernetes"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"clipper {clipper.__version__}")
@@ -123,6 +133,49 @@ def global_options(
     mode: Annotated[
         Mode, typer.Option(envvar="CLIPPER_MODE", help="Where the processes run.")
     ] = Mode.LOCAL,
+    namespace: Annotated[
+        str,
+        typer.Option(
+            "--namespace",
+            "-n",
+            envvar="CLIPPER_NAMESPACE",
+            help="Namespace of the cluster.",
+            rich_help_panel=_KUBERNETES,
+        ),
+    ] = DEFAULT_NAMESPACE,
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(
+            help="File that says how to reach Kubernetes; default as kubectl's: KUBECONFIG.",
+            rich_help_panel=_KUBERNETES,
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CLIPPER_CONTEXT",
+            help="Context of that file; default the current one.",
+            rich_help_panel=_KUBERNETES,
+        ),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CLIPPER_PROXY",
+            metavar="HOST:PORT",
+            rich_help_panel=_KUBERNETES,
+            help="Reach the frontends through the `kubectl proxy` that listens there.",
+        ),
+    ] = None,
+    internal_ip: Annotated[
+        bool,
+        typer.Option(
+            "--internal-ip",
+            envvar="CLIPPER_INTERNAL_IP",
+            rich_help_panel=_KUBERNETES,
+            help="Reach node ports at the nodes' internal addresses.",
+        ),
+    ] = False,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="Tables for people, JSON for programs.")
     ] = Format.TABLE,
@@ -137,10 +190,11 @@ def global_options(
     """Options of all commands."""
     if ctx.obj is None:
         ctx.obj = Context()
-    context: Context = ctx.obj
-    context.choice = ClusterChoice(cluster_name, state_dir, mode)
-    context.output = Output(output)
-    context.verbose = verbose
+    session: Context = ctx.obj
+    place = KubernetesPlace(namespace, kubeconfig, context, proxy, internal_ip, place_flags(ctx))
+    session.choice = ClusterChoice(cluster_name, state_dir, mode, place=place)
+    session.output = Output(output)
+    session.verbose = verbose
     configure_logging(verbose)
 
 

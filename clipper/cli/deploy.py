@@ -18,6 +18,7 @@ from clipper.admin.connection import ClipperConnection
 from clipper.admin.settings import DEPLOY_TIMEOUT_S, DeployOptions
 from clipper.cli import context
 from clipper.cli.apps import choose_slo_micros
+from clipper.cli.modes import IN_CONTAINERS, require_mode
 from clipper.datatypes import ADAPTIVE_BATCH_SIZE
 from clipper.deployers import endpoint
 from clipper.deployers.python import deploy_python_closure
@@ -45,6 +46,7 @@ class Request:
     app: str | None
     slo_micros: int
     default: str
+    registry: str | None
     options: DeployOptions
 
 
@@ -92,12 +94,18 @@ def deploy(
         float | None, typer.Option(help="Latency objective of a new application.")
     ] = None,
     default: Annotated[str, typer.Option(help="Default output of a new application.")] = "None",
+    registry: Annotated[
+        str | None,
+        typer.Option(help="Docker, Kubernetes: push the model's image to this registry."),
+    ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds until replicas must be ready.")
     ] = DEPLOY_TIMEOUT_S,
 ) -> None:
     """Deploy a function or a model, and with --app or --slo-ms serve it at once."""
     session = context.of(ctx)
+    if registry is not None:
+        require_mode(session.choice.mode, "--registry", IN_CONTAINERS)
     connection = session.connected()
     name = name or default_name(file)
     request = Request(
@@ -112,6 +120,7 @@ def deploy(
         app=app or (name if slo_ms is not None else None),
         slo_micros=choose_slo_micros(slo_ms, None),
         default=default,
+        registry=registry,
         options={
             "batch_policy": batch_policy,
             "batch_wait_ms": batch_wait_ms,
@@ -165,6 +174,7 @@ def _deployer(connection: ClipperConnection, request: Request) -> Deploy:
         "num_replicas": request.replicas,
         "batch_size": request.batch_size,
         "pkgs_to_install": request.pip,
+        "registry": request.registry,
     }
     identity = (request.name, request.version, request.input_type)
     if path.suffix in _MODEL_FILES:

@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from clipper.cli.home import HOMES, Home
+from clipper.cli.modes import Mode
 from clipper.datatypes import CONTAINERLESS_MODEL_IMAGE
 from clipper.managers.base import STORE_MISSING
+from clipper.managers.findings import Finding
 from clipper.managers.stock_images import SUPPORTED_MINORS
 
 _INCOMPLETE = "runs without its"
 """How a manager says that a frontend's container is gone."""
 _REMOVED = "removed"
 """State of a part whose container somebody removed."""
-_ANEW = "clipper down, then clipper up: nothing is lost"
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,10 +28,11 @@ class Facts:
     missing_packages: tuple[str, ...]
     state_dir: str
     state_dir_writable: bool
-    in_docker: bool = False
-    """Whether the processes are containers, with a Docker engine for a supervisor."""
+    home: Home = HOMES[Mode.LOCAL]
+    of_home: Sequence[Finding] = ()
+    """What the manager found out about the home and the cluster in it."""
     missing_images: Sequence[str] = ()
-    """Images that a cluster in Docker needs and the engine does not have."""
+    """Images that a cluster needs and that are not where they have to be."""
     running: bool = False
     """Whether the supervisor answers."""
     silent_supervisor: str = ""
@@ -47,30 +50,13 @@ class Facts:
     models: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. It is a problem when it has a next step."""
-
-    check: str
-    detail: str
-    next_step: str = ""
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether the user should do something."""
-        return bool(self.next_step)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for programs."""
-        return {"ok": not self.is_problem, **dataclasses.asdict(self)}
-
-
 def examine(facts: Facts) -> list[Finding]:
     """Return what is well and what is not, in the order in which to mend it."""
     if facts.silent_supervisor:
-        checks = (*_HOST_CHECKS, _silent)
+        checks = (*_HOST_CHECKS, _of_home, _silent)
     else:
-        checks = _HOST_CHECKS + (_CLUSTER_CHECKS if facts.running else _STOPPED_CHECKS)
+        rest = _CLUSTER_CHECKS if facts.running else _STOPPED_CHECKS
+        checks = (*_HOST_CHECKS, _of_home, *rest)
     return [finding for check in checks for finding in check(facts)]
 
 
@@ -92,8 +78,8 @@ def _packages(facts: Facts) -> Iterator[Finding]:
 
 
 def _state_dir(facts: Facts) -> Iterator[Finding]:
-    if facts.silent_supervisor or facts.in_docker:
-        return  # only the supervisor knows it for certain; an engine keeps volumes
+    if facts.silent_supervisor or not facts.home.on_disk:
+        return  # only the supervisor knows it for certain
     if facts.state_dir_writable:
         yield Finding("state directory", facts.state_dir)
     else:
@@ -106,7 +92,7 @@ def _state_dir(facts: Facts) -> Iterator[Finding]:
 
 def _ports(facts: Facts) -> Iterator[Finding]:
     for port in facts.taken_ports:
-        if facts.in_docker:
+        if facts.home.moves_ports:
             yield Finding("ports", f"port {port} is taken; a cluster would get another one")
             continue
         yield Finding(
@@ -118,50 +104,52 @@ def _ports(facts: Facts) -> Iterator[Finding]:
 
 
 def _stopped(facts: Facts) -> Iterator[Finding]:
-    command = "clipper --mode docker up" if facts.in_docker else "clipper up"
-    yield Finding(_keeper(facts), f"cluster {facts.cluster} is not running", f"Run `{command}`")
-
-
-def _silent(facts: Facts) -> Iterator[Finding]:
-    if facts.in_docker:
-        yield Finding(_keeper(facts), facts.silent_supervisor, "`docker info` must answer first")
-        return
     yield Finding(
-        _keeper(facts),
-        facts.silent_supervisor,
-        "If it stays so, start the cluster anew: clipper down --now, then clipper up",
+        facts.home.keeper, f"cluster {facts.cluster} is not running", f"Run `{facts.home.up}`"
     )
 
 
+def _silent(facts: Facts) -> Iterator[Finding]:
+    step = facts.home.when_silent
+    if any(finding.is_problem for finding in facts.of_home):
+        step = "Mend what is said above first, then run doctor again"
+    yield Finding(facts.home.keeper, facts.silent_supervisor, step)
+
+
+def _of_home(facts: Facts) -> Iterator[Finding]:
+    yield from facts.of_home
+
+
 def _processes(facts: Facts) -> Iterator[Finding]:
-    yield Finding(_keeper(facts), f"cluster {facts.cluster} is running")
+    yield Finding(facts.home.keeper, f"cluster {facts.cluster} is running")
     for role, wanted in facts.services.items():
         alive = [c for c in facts.children if c["role"] == role and c["pid"] is not None]
         if len(alive) >= wanted:
             yield Finding("processes", f"{role}: {len(alive)} of {wanted} running")
         else:
+            step = f"Read its log: clipper logs {role.removeprefix('model:')}"
             removed = any(c["role"] == role and c.get("state") == _REMOVED for c in facts.children)
             fate = ", its container was removed" if removed else ""
             yield Finding(
                 "processes",
                 f"{role}: {len(alive)} of {wanted} running{fate}",
-                _ANEW if removed else f"Read its log: clipper logs {role.removeprefix('model:')}",
+                facts.home.when_incomplete if removed else step,
             )
-
-
-def _keeper(facts: Facts) -> str:
-    """What keeps the processes running."""
-    return "Docker engine" if facts.in_docker else "supervisor"
 
 
 def _images(facts: Facts) -> Iterator[Finding]:
     for image in facts.missing_images:
-        yield Finding("images", f"{image} is not on the engine", "Run `clipper images build`")
-    if facts.in_docker and not facts.missing_images and not facts.silent_supervisor:
-        yield Finding("images", "those of the frontends and of Prometheus are on the engine")
+        yield Finding(
+            "images", f"{image} is not {facts.home.images_at}", "Run `clipper images build`"
+        )
+    if facts.home.images_at and not facts.missing_images and not facts.silent_supervisor:
+        there = facts.home.images_at
+        yield Finding("images", f"those of the frontends and of Prometheus are {there}")
 
 
 def _health(facts: Facts) -> Iterator[Finding]:
+    if facts.home.examines_itself:
+        return
     for child in facts.children:
         if "unhealthy" in str(child.get("state", "")):
             yield Finding(
@@ -172,6 +160,8 @@ def _health(facts: Facts) -> Iterator[Finding]:
 
 
 def _restarts(facts: Facts) -> Iterator[Finding]:
+    if facts.home.examines_itself:
+        return
     for child in facts.children:
         if child.get("early_deaths") or (child["restarts"] and child["pid"] is None):
             tail = facts.log_tails.get(child["log"], "")
@@ -187,10 +177,10 @@ def _frontends(facts: Facts) -> Iterator[Finding]:
     for name, failure in facts.unreachable.items():
         log = "query-frontend" if name.startswith("query") else "management-frontend"
         step = f"Read its log: clipper logs {log}"
-        if facts.in_docker:
-            step += f". If that says nothing: {_ANEW}"
+        if not facts.home.on_disk:
+            step += f". If that says nothing: {facts.home.when_incomplete}"
         if _INCOMPLETE in failure:
-            step = _ANEW
+            step = facts.home.when_incomplete
         elif STORE_MISSING in failure:
             step = (
                 "Read the store's log: clipper logs store. If it stays so: clipper down, clipper up"

@@ -15,11 +15,13 @@ import typer
 
 from clipper.admin.connection import ClipperConnection
 from clipper.cli import context
-from clipper.cli.context import Mode
-from clipper.cli.diagnosis import Facts, Finding, examine
+from clipper.cli.diagnosis import Facts, examine
+from clipper.cli.home import HOMES
 from clipper.cli.models import model_summaries
+from clipper.cli.modes import Mode
 from clipper.errors import ClipperException
 from clipper.managers.base import RPC_PORT, ProcessRow
+from clipper.managers.findings import Finding
 
 _HOST = "127.0.0.1"
 _DISTRIBUTION = "clipper-serving"
@@ -54,21 +56,26 @@ def _print(session: context.Context, finding: Finding) -> None:
 
 def gather(session: context.Context) -> Facts:
     """Collect the facts; what cannot be reached is a fact, too."""
+    of_home: list[Finding] = []
     try:
         connection = session.connection()
+        of_home += connection.cm.diagnose()
         status = connection.cm.status()
     except ClipperException as error:
-        return _host_facts(session, "", silent_supervisor=str(error))
+        facts = _host_facts(session, "", silent_supervisor=str(error))
+        facts.of_home = of_home
+        return facts
     running = status["state"] == "running"
     facts = _host_facts(session, status["state_dir"])
-    facts.running = running
+    facts.running, facts.of_home = running, of_home
     facts.children, facts.services = status["children"], status["services"]
     facts.log_tails = _log_tails(session, connection, status["children"])
     facts.missing_images = connection.cm.missing_images()
-    if not running:
+    if not running and facts.home.own_ports:
         facts.taken_ports = [
             port for port in _ports(connection) if not session.port_is_free(_HOST, port)
         ]
+    if not running:
         return facts
     try:
         connection.connect()
@@ -79,14 +86,14 @@ def gather(session: context.Context) -> Facts:
 
 
 def _host_facts(session: context.Context, state_dir: str, silent_supervisor: str = "") -> Facts:
-    in_docker = session.choice.mode is Mode.DOCKER
+    home = HOMES[session.choice.mode]
     return Facts(
         cluster=session.choice.name,
         python=(sys.version_info.major, sys.version_info.minor),
         missing_packages=tuple(_missing_packages()),
         state_dir=state_dir,
-        state_dir_writable=in_docker or _is_writable(pathlib.Path(state_dir)),
-        in_docker=in_docker,
+        state_dir_writable=not home.on_disk or _is_writable(pathlib.Path(state_dir)),
+        home=home,
         silent_supervisor=silent_supervisor,
     )
 
@@ -149,6 +156,8 @@ def _log_tails(
     session: context.Context, connection: ClipperConnection, children: Sequence[ProcessRow]
 ) -> dict[str, str]:
     """Return the ends of the logs of what was restarted, by what its row calls the log."""
+    if session.choice.mode is Mode.KUBERNETES:
+        return {}  # its own diagnosis quotes them
     restarted = [child["log"] for child in children if child["restarts"]]
     if session.choice.mode is not Mode.DOCKER or not restarted:
         return {log: _tail(log) for log in restarted}

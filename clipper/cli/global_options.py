@@ -11,18 +11,31 @@ import dataclasses
 import logging
 from typing import Any
 
-from clipper.cli.context import Context, Mode
+from click.core import ParameterSource
+
+from clipper.cli.context import Context
+from clipper.cli.modes import Mode
 from clipper.cli.output import Format, Output
 
 _PANEL = "Options of all commands"
-_NAMES = ("cluster_name", "state_dir", "mode", "output", "verbose")
+_PLACE = {
+    "namespace": "--namespace",
+    "kubeconfig": "--kubeconfig",
+    "context": "--context",
+    "proxy": "--proxy",
+    "internal_ip": "--internal-ip",
+}
+"""Options of one mode, which say where the cluster is → as the user writes them."""
+
+_NAMES = ("cluster_name", "state_dir", "mode", *_PLACE, "output", "verbose")
 
 
 def repeat_on_commands(group: Any) -> None:
     """Let every command below the group accept the group's global options."""
     shared = [option for option in group.params if option.name in _NAMES]
     for command in _commands_below(group):
-        command.params.extend(_copy_for_command(option) for option in shared)
+        taken = {flag for option in command.params for flag in option.opts}
+        command.params.extend(_copy_for_command(option, taken) for option in shared)
 
 
 def apply(context: Context, name: str, value: Any) -> None:
@@ -33,6 +46,11 @@ def apply(context: Context, name: str, value: Any) -> None:
         context.choice = dataclasses.replace(context.choice, state_dir=value)
     elif name == "mode":
         context.choice = dataclasses.replace(context.choice, mode=Mode(value))
+    elif name in _PLACE:
+        place = context.choice.place
+        flags = place.flags | {_PLACE[name]}
+        place = dataclasses.replace(place, flags=flags, **{name: value})
+        context.choice = dataclasses.replace(context.choice, place=place)
     elif name == "output":
         context.output = Output(Format(value))
     else:
@@ -50,6 +68,18 @@ def configure_logging(verbose: bool) -> None:
         logger.setLevel(logging.INFO)
 
 
+def place_flags(ctx: Any) -> frozenset[str]:
+    """Return which of the options that say where the cluster is stand on the command line.
+
+    Variables may be set for good, and matter in their mode only.
+    """
+    return frozenset(
+        flag
+        for name, flag in _PLACE.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+
+
 def _commands_below(group: Any) -> list[Any]:
     found = []
     for command in group.commands.values():
@@ -59,13 +89,15 @@ def _commands_below(group: Any) -> list[Any]:
     return found
 
 
-def _copy_for_command(option: Any) -> Any:
+def _copy_for_command(option: Any, taken: set[str]) -> Any:
+    """Return the option for a command; a short form that the command uses itself stays its own."""
     repeated = copy.copy(option)
+    repeated.opts = [flag for flag in option.opts if flag not in taken]
     # Neither the default nor the variable may undo what was given before the command.
     repeated.default = None
     repeated.envvar = None
     repeated.expose_value = False
-    repeated.rich_help_panel = _PANEL
+    repeated.rich_help_panel = option.rich_help_panel or _PANEL
     repeated.callback = _note
     return repeated
 

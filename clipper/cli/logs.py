@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from clipper.cli import context
+from clipper.cli.home import HOMES
+from clipper.cli.modes import Mode
+from clipper.cli.pod_logs import PodLogSource
 from clipper.errors import ClipperException
 
 _PAUSE_S = 0.5
@@ -40,20 +44,27 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Last lines of each.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """Print the last log lines of models or of query-frontend, management-frontend, store."""
+    """Print the last log lines of models or of query-frontend, management-frontend, store.
+
+    On Kubernetes also of a pod, by its name.
+    """
     session = context.of(ctx)
-    manager = session.connection().cm  # logs are wanted most when the cluster is down
+    manager: Any = session.connection().cm  # logs are wanted most when the cluster is down
     with tempfile.TemporaryDirectory(prefix="clipper-logs-") as directory:
-        source = LogSource(manager.get_logs, directory, process)
-        chosen = source.read()
+        source: LogSource | PodLogSource
+        if session.choice.mode is Mode.KUBERNETES:
+            source = PodLogSource(manager.pod_logs(), process)
+        else:
+            source = LogSource(manager.get_logs, directory, process)
+        tails = source.tails(lines)
         if not source.names:
+            command = HOMES[session.choice.mode].up
             raise ClipperException(
-                f"Cluster {session.choice.name} has no logs. Start it with `clipper up`"
+                f"Cluster {session.choice.name} has no logs. Start it with `{command}`"
             )
-        if not chosen:
+        if not tails:
             known = ", ".join(sorted(source.names))
             raise ClipperException(f"There is no log of {process}. There are: {known}")
-        tails = {name: tail(text, lines) for name, text in chosen.items()}
         if session.output.is_json and not follow:
             session.output.json(tails)
             return
@@ -62,8 +73,11 @@ def logs(
                 session.output.text(_labelled(name, line, len(tails)))
         if follow:
             with contextlib.suppress(KeyboardInterrupt):
-                for name, line in source.new_lines(chosen):
-                    session.output.text(_labelled(name, line, len(tails)))
+                shown = set(tails)
+                for name, line in source.new_lines():
+                    shown.add(name)
+                    session.output.text(_labelled(name, line, len(shown)))
+                    sys.stdout.flush()  # a pipe's reader wants it now
 
 
 def _labelled(name: str, line: str, count: int) -> str:
@@ -77,7 +91,14 @@ class LogSource:
         self._get_logs = get_logs
         self._directory = directory
         self._target = target
+        self._lengths: dict[str, int] = {}
         self.names: set[str] = set()
+
+    def tails(self, lines: int) -> dict[str, list[str]]:
+        """Return the last lines of every chosen log."""
+        chosen = self.read()
+        self._lengths = {name: len(text) for name, text in chosen.items()}
+        return {name: tail(text, lines) for name, text in chosen.items()}
 
     def read(self) -> dict[str, str]:
         """Return the present text of every chosen log."""
@@ -89,9 +110,9 @@ class LogSource:
             if self._target is None or is_log_of(path.stem, self._target)
         }
 
-    def new_lines(self, seen: dict[str, str]) -> Iterator[tuple[str, str]]:
+    def new_lines(self) -> Iterator[tuple[str, str]]:
         """Yield (log, line) for ever as lines appear."""
-        lengths = {name: len(text) for name, text in seen.items()}
+        lengths = self._lengths
         while True:
             time.sleep(_PAUSE_S)
             for name, text in self.read().items():
@@ -117,6 +138,6 @@ def is_log_of(stem: str, target: str) -> bool:
     return base == name or ("_" in base and model == name)
 
 
-def tail(text: str, count: int) -> Sequence[str]:
+def tail(text: str, count: int) -> list[str]:
     """Return the last lines."""
     return text.splitlines()[-count:] if count else []

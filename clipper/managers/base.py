@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from clipper.errors import ClipperException
+from clipper.managers.findings import Finding
 
 QUERY_PORT = 1337
 MANAGEMENT_PORT = 1338
@@ -183,6 +184,16 @@ class ContainerManager(abc.ABC):
 
     def missing_images(self) -> list[str]:
         """Return the images that a start would need and that are not here; none without images."""
+        return []
+
+    def diagnose(self) -> list[Finding]:
+        """Look at what keeps the processes running, and at them; nothing where that is not known.
+
+        Works without being connected and when no frontend answers.
+
+        Raises:
+            ClipperException: nothing can be looked at; the text says why.
+        """
         return []
 
     @abc.abstractmethod

@@ -84,9 +84,13 @@ class StockImage:
     """Digits of the interpreter's version, such as ``311``; empty: not said."""
 
 
-def stock_image(name: str) -> str:
-    """Return the full name of one of Clipper's own images, of this version."""
-    return f"{REGISTRY}/{name}:{clipper.__version__}"
+def stock_image(name: str, registry: str | None = None) -> str:
+    """Return the full name of one of Clipper's own images, of this version.
+
+    Args:
+        registry: None: `REGISTRY`.
+    """
+    return f"{registry or REGISTRY}/{name}:{clipper.__version__}"
 
 
 def parse_stock_image(image: str) -> StockImage | None:

@@ -28,6 +28,7 @@ _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _PLURALS = {
     "ConfigMap": "configmaps",
     "Deployment": "deployments",
+    "Endpoints": "endpoints",
     "Event": "events",
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "Lease": "leases",
@@ -230,12 +231,14 @@ class KubernetesApi:
 
     def log(
         self, pod: str, namespace: str, container: str, *, lines: int | None = None,
-        previous: bool = False,
+        previous: bool = False, since: str | None = None, timestamps: bool = False,
     ) -> bytes:  # fmt: skip
         """Return a container's log, or its last lines.
 
         Args:
             previous: of its run before this one.
+            since: only lines of this second and later; a time as the API writes it.
+            timestamps: whether each line begins with its time and a space.
 
         Raises:
             Missing: there is no such pod.
@@ -244,6 +247,10 @@ class KubernetesApi:
         query = [("container", container), ("previous", "true" if previous else "false")]
         if lines is not None:
             query.append(("tailLines", str(lines)))
+        if since is not None:
+            query.append(("sinceTime", since))
+        if timestamps:
+            query.append(("timestamps", "true"))
         with self._calling(f"reading the log of pod {pod}"):
             answer = self._client.request(
                 "get",
@@ -263,8 +270,13 @@ class KubernetesApi:
         return any(one["kind"] == kind for one in listed["resources"])
 
     def may(self, verb: str, resource: str, namespace: str, group: str = "") -> bool:
-        """Return whether this user may do something."""
-        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
+        """Return whether this user may do something.
+
+        Args:
+            resource: such as ``pods`` or ``pods/log``.
+        """
+        attributes = {"namespace": namespace, "verb": verb, "group": group}
+        attributes["resource"], _, attributes["subresource"] = resource.partition("/")
         review = self._call(
             "post",
             "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",

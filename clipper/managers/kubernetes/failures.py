@@ -14,6 +14,7 @@ from clipper.managers.deaths import (
     explain_exit,
     so_far,
 )
+from clipper.managers.kubernetes.pulling import PULL_REASONS, pull_step
 
 _SIGNALLED = 128
 """A status above this is that of a process that a signal ended."""
@@ -62,8 +63,11 @@ def _container_trouble(pod: str, container: Mapping[str, Any]) -> Trouble | None
     reason = waiting.get("reason", "")
     if reason in _HOPELESS:
         detail = waiting.get("message") or reason
-        image = f" ({container['image']})" if "Image" in reason else ""
-        return Trouble(pod, f"does not start: {_HOPELESS[reason]}{image}: {detail}")
+        image = str(container["image"])
+        if reason in PULL_REASONS:
+            step = pull_step(image, f"{reason} {detail}")
+            return Trouble(pod, f"does not start: {_HOPELESS[reason]} ({image}): {detail}. {step}")
+        return Trouble(pod, f"does not start: {_HOPELESS[reason]}: {detail}")
     if early_deaths(container) == 0:
         return None
     ended = _last_end(container)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import clipper
 from clipper.errors import ClipperException, ContainerStartError
 from clipper.managers.base import (
     REDIS_PORT,
@@ -23,17 +24,21 @@ from clipper.managers.base import (
     ClusterStatus,
     ContainerManager,
 )
+from clipper.managers.findings import Finding
 from clipper.managers.kubernetes import (
     cluster,
+    diagnosis,
     failures,
     memory,
     models,
     names,
+    pod_logs,
     policies,
     reaching,
     starting,
     status,
     store,
+    survey,
     upgrading,
 )
 from clipper.managers.kubernetes.api import KubernetesApi, Object
@@ -211,6 +216,17 @@ class KubernetesContainerManager(ContainerManager):
         self._restore()
         return before is None
 
+    def manifests(self, options: ClusterOptions) -> str:
+        """Return what `start_clipper` would apply, as YAML; nothing is changed.
+
+        Holds the store's password: that of the cluster that runs, else a new one.
+        """
+        from clipper.managers.kubernetes import manifests  # only this needs PyYAML
+
+        offers, password = self._offers(), self._password()
+        objects = cluster.cluster_objects(self._settings, options, offers, password)
+        return manifests.stream([cluster.anchor_object(self._settings, options), *objects])
+
     def connect(self) -> None:
         """Attach to the running cluster of this name, perhaps started by another process.
 
@@ -382,6 +398,21 @@ class KubernetesContainerManager(ContainerManager):
             self._inventory.pods(),
             datetime.datetime.now(datetime.UTC),
         )
+
+    def diagnose(self) -> list[Finding]:
+        """Look at the namespace, this user's rights, nodes, volumes, pods, Services, versions."""
+        found = survey.survey(
+            self._api,
+            self._settings,
+            datetime.datetime.now(datetime.UTC),
+            clipper.__version__,
+            needs_nodes=self._reach.by_node,
+        )
+        return diagnosis.examine(found)
+
+    def pod_logs(self) -> pod_logs.PodLogs:
+        """Return the logs of the pods, to be read in parts."""
+        return pod_logs.PodLogs(self._api, self._inventory, self._settings.namespace)
 
     def get_admin_addr(self) -> str:
         """Return ``host:port`` of the management frontend, with a path behind a proxy."""

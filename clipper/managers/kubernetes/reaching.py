@@ -27,6 +27,11 @@ class Reach:
     """``host:port`` of a ``kubectl proxy``."""
     use_internal_ip: bool
 
+    @property
+    def by_node(self) -> bool:
+        """Whether node ports are reached at a node's address, which has to be found."""
+        return self.proxy is None and _IN_CLUSTER not in os.environ
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Addresses:

@@ -47,14 +47,15 @@ def test_public_names() -> None:
         _ = clipper_admin.SomethingElse
 
 
-def test_absent_manager_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(clipper_admin.managers.MANAGERS, "KubernetesContainerManager", "clipper.no")
+def test_a_manager_without_its_package_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for loaded in [name for name in sys.modules if name.startswith("clipper.managers.kubernetes")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(clipper_admin.ClipperException) as caught:
         clipper_admin.KubernetesContainerManager(cluster_name="c")  # type: ignore[call-arg]
-    assert caught.value.msg == (
-        "KubernetesContainerManager is not part of this version; use DockerContainerManager or "
-        "LocalContainerManager"
-    )
+    assert "pip install 'clipper-serving[kubernetes]'" in caught.value.msg
 
 
 def test_docker_manager_takes_the_originals_arguments() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from clipper.cli.diagnosis import Facts, examine
+from clipper.cli.home import HOMES
+from clipper.cli.modes import Mode
 
 
 def facts(**changed: Any) -> Facts:
@@ -56,7 +58,10 @@ def model(**changed: Any) -> dict[str, Any]:
             "clipper down, then clipper up",
         ),
         (
-            {"in_docker": True, "unreachable": {"management API": "c runs without its query"}},
+            {
+                "home": HOMES[Mode.DOCKER],
+                "unreachable": {"management API": "c runs without its query"},
+            },
             "runs without its query",
             "clipper down, then clipper up: nothing is lost",
         ),

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from clipper.cli.context import ClusterChoice, Context, Mode, make_manager
+from clipper.cli.context import Context
 from clipper.cli.diagnosis import Facts, examine
+from clipper.cli.home import HOMES
 from clipper.cli.logs import is_log_of
+from clipper.cli.modes import ClusterChoice, Mode, make_manager
 from clipper.errors import ClipperException
 from tests.fakes.fake_management import FakeManager
 from tests.unit.cli.conftest import Run
@@ -56,7 +58,7 @@ def facts(**changed: Any) -> Facts:
         "missing_packages": (),
         "state_dir": "Docker volume v",
         "state_dir_writable": True,
-        "in_docker": True,
+        "home": HOMES[Mode.DOCKER],
     }
     return Facts(**{**base, **changed})
 

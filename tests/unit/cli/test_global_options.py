@@ -12,7 +12,8 @@ import typer.main
 
 from clipper.admin.connection import ClipperConnection
 from clipper.cli.app import app
-from clipper.cli.context import Context, Mode
+from clipper.cli.context import Context
+from clipper.cli.modes import Mode
 from tests.fakes.fake_management import FakeCluster
 from tests.unit.cli.conftest import Run
 
