@@ -64,6 +64,9 @@ class KubernetesSettings:
     redis_storage_class: str | None = None
     """None: the cluster's default class."""
     token: str | None = None
+    existing_secret: str | None = None
+    """Name of the Secret with the store's address, its password and the token; None: the cluster's
+    own one, made of these settings."""
     image_pull_secrets: tuple[str, ...] = ()
     image_pull_policy: str = "IfNotPresent"
     prometheus_image: str | None = None
@@ -136,6 +139,7 @@ class ClusterRecord:
     image_pull_secrets: Sequence[str]
     model_resources: Mapping[str, Any]
     model_probes: bool
+    existing_secret: str | None = None
 
     @classmethod
     def of(cls, settings: KubernetesSettings, workers: int) -> ClusterRecord:
@@ -148,6 +152,7 @@ class ClusterRecord:
             image_pull_secrets=list(settings.image_pull_secrets),
             model_resources=dict(settings.model_resources),
             model_probes=settings.model_probes,
+            existing_secret=settings.existing_secret,
         )
 
     def to_json(self) -> str:
