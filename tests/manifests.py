@@ -7,9 +7,10 @@ writes the base anew, after the manager's objects or Clipper's version have chan
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from helm_python import _native
 
 from clipper.managers.base import ClusterOptions
 from clipper.managers.kubernetes import rendering
-from clipper.managers.kubernetes.cluster import Offers
+from clipper.managers.kubernetes.cluster import RECORD_KEY, Offers
 from clipper.managers.kubernetes.settings import KubernetesSettings
 from clipper.managers.stock_images import (
     FRONTEND_IMAGE,
@@ -41,7 +42,7 @@ OPERATOR = ("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/Pro
 
 _HEADER = (
     "# Written by `python -m tests.manifests`: what the manager makes of a cluster with default\n"
-    "# settings, but for its Secret. README.md beside this says how to make that, and how to apply.\n"
+    "# settings, but for its Secret. README.md beside this says how to make and apply both.\n"
 )
 
 
@@ -102,6 +103,29 @@ def chart_objects(values: Mapping[str, Any], **options: Any) -> list[Object]:
 def objects(*texts: str) -> list[Object]:
     """Return the objects of texts with YAML documents."""
     return [one for text in texts for one in yaml.safe_load_all(text) if one]
+
+
+def comparable(given: Iterable[Object]) -> dict[str, Object]:
+    """Return ``kind/name`` → object, without what Helm's and the manager's differ in on purpose.
+
+    That is who manages it and the chart's label, whose Secrets have passwords of their own, and
+    the order of keys in the anchor's record.
+    """
+    found: dict[str, Object] = {}
+    for original in given:
+        one = copy.deepcopy(original)
+        template = one.get("spec", {}).get("template", {})
+        for metadata in (one["metadata"], template.get("metadata", {})):
+            for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+                metadata.get("labels", {}).pop(label, None)
+        if one["kind"] == "Secret":
+            one["data"] = sorted(one["data"])
+        if RECORD_KEY in one.get("data", {}):
+            one["data"][RECORD_KEY] = json.loads(one["data"][RECORD_KEY])
+        name = f"{one['kind']}/{one['metadata']['name']}"
+        assert name not in found, f"{name} is there twice"
+        found[name] = one
+    return found
 
 
 def base_objects() -> list[Object]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import copy
+import base64
+import dataclasses
 import json
-import tarfile
-from pathlib import Path
+import re
 from typing import Any
 
 import helm_python
+import kubernetes_validate
 import pytest
 import yaml
 
-import clipper
 from clipper.managers.kubernetes import cluster
 from clipper.managers.kubernetes.cluster import Offers
+from clipper.managers.kubernetes.models import Model, model_deployment
+from clipper.managers.kubernetes.settings import ClusterRecord
+from clipper.managers.labels import CLUSTER_LABEL
 from tests import manifests
 from tests.manifests import Object
 
@@ -131,32 +134,183 @@ def made_by_manager(
     return [cluster.anchor_object(given, wanted), *made]
 
 
-def by_name(found: list[Object]) -> dict[tuple[str, str], Object]:
-    named = {(one["kind"], one["metadata"]["name"]): one for one in found}
-    assert len(named) == len(found)
-    return named
-
-
-def comparable(given: Object) -> Object:
-    """Take away in what the two differ on purpose."""
-    one = copy.deepcopy(given)
-    one["metadata"]["labels"].pop("helm.sh/chart", None)
-    template = one.get("spec", {}).get("template", {})
-    for metadata in (one["metadata"], template.get("metadata", {})):
-        metadata.get("labels", {}).pop("app.kubernetes.io/managed-by", None)
-    if one["kind"] == "Secret":
-        one["data"] = sorted(one["data"])
-    if cluster.RECORD_KEY in one.get("data", {}):
-        one["data"][cluster.RECORD_KEY] = json.loads(one["data"][cluster.RECORD_KEY])
-    return one
-
-
 @CASES
 def test_the_chart_makes_what_the_manager_makes(case: Any) -> None:
     values, settings, options = case
-    found = by_name(manifests.chart_objects(values, namespace="ns", offered=manifests.OPERATOR))
-    wanted = by_name(made_by_manager(settings, options, "ns"))
+    found = manifests.comparable(
+        manifests.chart_objects(values, namespace="ns", offered=manifests.OPERATOR)
+    )
+    wanted = manifests.comparable(made_by_manager(settings, options, "ns"))
 
     assert found.keys() == wanted.keys()
     for key in wanted:
-        assert comparable(found[key]) == comparable(wanted[key]), key
+        assert found[key] == wanted[key], key
+
+
+@CASES
+def test_clients_read_the_charts_record(case: Any) -> None:
+    values, settings, options = case
+    anchors = [
+        one for one in manifests.chart_objects(values) if cluster.RECORD_KEY in one.get("data", {})
+    ]
+    assert len(anchors) == 1
+    workers = manifests.default_options(**options).qf_http_thread_pool_size
+    wanted = ClusterRecord.of(manifests.default_settings(**settings), workers)
+    assert cluster.record_of(anchors[0]) == dataclasses.replace(
+        wanted, image_pull_secrets=list(wanted.image_pull_secrets)
+    )
+
+
+def test_models_take_the_token_from_an_existing_secret() -> None:
+    settings = manifests.default_settings(existing_secret="mine")
+    deployment = model_deployment(settings, Model("m", "1", "doubles", "image"), 1, {})
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    references = [
+        one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one
+    ]
+    assert references == [{"name": "mine", "key": "token", "optional": True}]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@CASES
+def test_all_objects_are_valid_on_newer_kubernetes(case: Any, version: str) -> None:
+    values, settings, options = case
+    ours = cluster.cluster_objects(
+        manifests.default_settings(**settings), manifests.default_options(**options), Offers(), "p"
+    )
+    test_pod = manifests.objects(
+        manifests.render_chart(values)["clipper/templates/tests/ready.yaml"]
+    )
+    charts = manifests.chart_objects(values | {"monitoring": {"dashboard": True}})
+    model = model_deployment(
+        manifests.default_settings(**settings), Model("m", "1", "doubles", "image"), 1, {}
+    )
+    for one in (*ours, *charts, *test_pod, model):
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_the_store_is_reached_with_its_password() -> None:
+    data = secret_data({"store": {"port": 7777}, "token": "s3cret"})
+    password = data["redis-password"]
+    assert re.fullmatch(r"[A-Za-z0-9]{32}", password)
+    assert data["redis-url"] == f"redis://:{password}@redis-at-default-cluster:7777/0"
+    assert data["token"] == "s3cret"
+    assert password != secret_data({})["redis-password"]
+
+
+def test_an_external_store_is_reached_where_it_was_said() -> None:
+    url = "rediss://u:p%40@redis.example:1/3?x=1"
+    assert secret_data({"store": {"externalUrl": url}}) == {"redis-url": url}
+
+
+def secret_data(values: dict[str, Any]) -> dict[str, str]:
+    (secret,) = [one for one in manifests.chart_objects(values) if one["kind"] == "Secret"]
+    return {key: base64.b64decode(coded).decode() for key, coded in secret["data"].items()}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"replicas": 2}, "'replicas' not allowed"),
+        ({"queryFrontend": {"replica": 2}}, "'replica' not allowed"),
+        ({"queryFrontend": {"replicas": "2"}}, "replicas.*got string, want integer"),
+        ({"queryFrontend": {"replicas": 0}}, "replicas.*minimum"),
+        ({"queryFrontend": {"service": {"type": "ExternalName"}}}, "service/type"),
+        ({"queryFrontend": {"resources": {"limit": {}}}}, "'limit' not allowed"),
+        ({"models": {"resources": {"limits": {"memory": "4 GB"}}}}, "limits/memory"),
+        ({"store": {"persistence": {"enabled": "yes"}}}, "enabled.*got string, want boolean"),
+        ({"store": {"externalUrl": "redis.example:6379"}}, "externalUrl"),
+        ({"clusterName": "Mine"}, "clusterName"),
+        ({"clusterName": "c" * 35}, "clusterName"),
+        ({"token": 5}, "token.*got number, want string"),
+        ({"podAnnotations": {"a": 1}}, "podAnnotations"),
+        ({"token": "a", "existingSecret": "b"}, "put the token into the existing Secret"),
+        ({"store": {"enabled": False}}, "name a Redis with store.externalUrl"),
+    ],
+)
+def test_wrong_values_are_refused(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=f"(?s){complaint}"):
+        manifests.render_chart(values)
+
+
+def test_a_redis_known_to_an_existing_secret_alone_is_enough() -> None:
+    values = {"existingSecret": "mine", "store": {"enabled": False}}
+    made = manifests.comparable(manifests.chart_objects(values))
+    assert "StatefulSet/redis-at-default-cluster" not in made
+    assert "Secret/clipper-secrets-at-default-cluster" not in made
+
+
+def test_all_pods_go_where_they_are_sent() -> None:
+    values: dict[str, Any] = {
+        "podAnnotations": {"team": "a"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+    }
+    templates = [
+        one["spec"]["template"]
+        for one in manifests.chart_objects(values)
+        if one["kind"] in ("Deployment", "StatefulSet")
+    ]
+    assert len(templates) == 4
+    for template in templates:
+        assert template["metadata"]["annotations"]["team"] == "a"
+        for name in set(values) - {"podAnnotations"}:
+            assert template["spec"][name] == values[name]
+    scraped = [t["metadata"]["annotations"].get("prometheus.io/port") for t in templates]
+    assert sorted(filter(None, scraped)) == ["1337"]
+
+
+def test_alerts_and_dashboard_come_when_they_are_asked_for() -> None:
+    values = {
+        "monitoring": {
+            "alerts": True,
+            "dashboard": True,
+            "datasourceUid": "mine",
+            "labels": {"release": "stack"},
+        }
+    }
+    found = {
+        one["kind"]: one
+        for one in manifests.chart_objects(values, offered=manifests.OPERATOR)
+        if one["metadata"]["labels"].get("release") == "stack"
+    }
+    assert set(found) == {"PodMonitor", "PrometheusRule", "ConfigMap"}
+    alerts = yaml.safe_load((manifests.DEPLOY / "prometheus/alerts.yml").read_text())
+    assert found["PrometheusRule"]["spec"] == alerts
+    original = (manifests.DEPLOY / "grafana/dashboards/clipper.json").read_text()
+    assert found["ConfigMap"]["metadata"]["labels"]["grafana_dashboard"] == "1"
+    shown = found["ConfigMap"]["data"]["clipper.json"]
+    assert json.loads(shown) == json.loads(original.replace("clipper-prometheus", "mine"))
+
+
+def test_without_an_operator_there_is_nothing_for_it() -> None:
+    made = manifests.chart_objects({"monitoring": {"alerts": True}})
+    assert {one["kind"] for one in made} & {"PodMonitor", "PrometheusRule"} == set()
+
+
+def test_the_test_asks_both_frontends() -> None:
+    values = {"clusterName": "c", "images": {"managementFrontend": "m"}}
+    text = manifests.render_chart(values)["clipper/templates/tests/ready.yaml"]
+    (pod,) = manifests.objects(text)
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    # Or else the manager takes it for a part of the cluster.
+    assert CLUSTER_LABEL not in pod["metadata"]["labels"]
+    (container,) = pod["spec"]["containers"]
+    assert container["image"] == "m"
+    assert container["command"][-2:] == ["query-frontend-at-c:1337", "mgmt-frontend-at-c:1338"]
+
+
+@pytest.mark.parametrize(
+    ("values", "command"),
+    [
+        ({}, "clipper --mode kubernetes --namespace ns status"),
+        ({"clusterName": "c"}, "clipper --mode kubernetes --namespace ns --cluster c status"),
+    ],
+)
+def test_notes_say_how_to_go_on(values: dict[str, Any], command: str) -> None:
+    notes = manifests.render_chart(values, namespace="ns")["clipper/templates/NOTES.txt"]
+    assert command in notes
+    assert "helm test release --namespace ns" in notes
+    assert "<no value>" not in notes
