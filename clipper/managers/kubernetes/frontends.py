@@ -34,7 +34,9 @@ def management_objects(settings: KubernetesSettings, image: str) -> list[dict[st
         "name": "management-frontend",
         "image": image,
         "args": words,
-        "env": [pods.from_secret("CLIPPER_REDIS_URL", secret_name(cluster), pods.SECRET_REDIS_URL)],
+        "env": [
+            pods.from_secret("CLIPPER_REDIS_URL", secret_name(settings), pods.SECRET_REDIS_URL)
+        ],
         "ports": [pods.port("management", MANAGEMENT_PORT)],
         "resources": SERVICE_RESOURCES,
         "lifecycle": _lame_duck(),
@@ -97,7 +99,7 @@ def _query_workload(
     settings: KubernetesSettings, options: ClusterOptions, name: str, selector: dict[str, str]
 ) -> dict[str, Any]:
     cluster, role = settings.cluster_name, names.QUERY
-    secret = secret_name(cluster)
+    secret = secret_name(settings)
     container = {
         "name": "query-frontend",
         "image": options.query_frontend_image,

@@ -124,9 +124,7 @@ class Inventory:
         Raises:
             ClipperException: pods are still there when the time is over, or Helm keeps them.
         """
-        anchor = self.anchor()
-        if anchor is not None:
-            self.refuse_helm(anchor)
+        self.refuse_helm()
         for version, kind in self._owned_kinds():
             for found in self.of_kind(version, kind):
                 name = str(found["metadata"]["name"])
@@ -135,12 +133,13 @@ class Inventory:
         self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
         self._wait_for_pods(graceful=graceful, limit_s=limit_s)
 
-    def refuse_helm(self, anchor: Object) -> None:
+    def refuse_helm(self) -> None:
         """Return unless the cluster is Helm's to remove.
 
         Raises:
             ClipperException: it is.
         """
+        anchor = self.anchor() or {"metadata": {}}
         if (anchor["metadata"].get("labels") or {}).get(_MANAGED_BY) == _HELM:
             raise ClipperException(
                 f"Cluster {self._cluster} in namespace {self._namespace} was installed by Helm: "

@@ -249,6 +249,7 @@ class KubernetesContainerManager(ContainerManager):
             model_resources=dict(record.model_resources),
             model_probes=record.model_probes,
             autoscale_models=record.autoscale_models,
+            existing_secret=record.existing_secret,
         )
         self._addresses = reaching.find_addresses(self._api, self._settings, self._reach)
 
@@ -367,6 +368,7 @@ class KubernetesContainerManager(ContainerManager):
 
     def stop_all(self, graceful: bool = True) -> None:
         """Stop everything; the store's volume and the memory of the models stay."""
+        self._inventory.refuse_helm()
         running = self._inventory.models()
         if running:
             memory.keep(self._api, self._settings, running)

@@ -166,6 +166,6 @@ def _environment(
         "CLIPPER_DRAIN_TIMEOUT_S": str(_DRAIN_S),
     }
     token = pods.from_secret(
-        "CLIPPER_TOKEN", secret_name(settings.cluster_name), pods.SECRET_TOKEN, optional=True
+        "CLIPPER_TOKEN", secret_name(settings), pods.SECRET_TOKEN, optional=True
     )
     return [*(pods.value(name, text) for name, text in fixed.items()), token]
