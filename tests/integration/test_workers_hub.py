@@ -25,11 +25,11 @@ def path() -> Iterator[str]:
         yield str(pathlib.Path(directory) / "hub.sock")
 
 
-def _measured(queries: int) -> Callable[[], Snapshot]:
+def _measured(queries: int) -> Callable[[], Iterator[Snapshot]]:
     metrics = FrontendMetrics(asyncio.get_running_loop().time, "0")
     for _ in range(queries):
         metrics.application("a").answered(0.001)
-    return metrics.snapshot
+    return metrics.snapshot_parts
 
 
 def _queries(snapshot: Snapshot) -> int:

@@ -26,22 +26,27 @@ def shown(metrics: FrontendMetrics, family: str) -> dict[tuple[str, ...], float]
     return {tuple(labels): value for labels, value in children}
 
 
+def read_gauges(observer: WorkerObserver, bench: Bench) -> None:
+    for _ in observer.read_gauges(PredictionCache(1000), bench.fleet):
+        pass
+
+
 def test_objectives_and_links_follow_the_configuration() -> None:
     bench = Bench()
     metrics = FrontendMetrics(bench.clock.now, "test")
     observer = WorkerObserver(metrics, bench.applications)
     bench.configure([bench.app_record(slo_ms=50)], links={"app": ("m", "other")})
-    observer.read_gauges(PredictionCache(1000), bench.fleet)
+    read_gauges(observer, bench)
     assert shown(metrics, "clipper_slo_seconds") == {("app",): 0.05}
     assert shown(metrics, "clipper_links") == {("app", "m"): 1, ("app", "other"): 1}
 
     bench.configure(links={"app": ("other",)})
-    observer.read_gauges(PredictionCache(1000), bench.fleet)
+    read_gauges(observer, bench)
     assert shown(metrics, "clipper_links") == {("app", "other"): 1}
 
     bench.configure(delete_apps=["app"])
     observer.application_removed("app")
-    observer.read_gauges(PredictionCache(1000), bench.fleet)
+    read_gauges(observer, bench)
     assert shown_apps(metrics) == set()
 
 
