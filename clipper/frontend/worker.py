@@ -39,6 +39,7 @@ from clipper.http_protocol import bounded_protocol
 from clipper.inputs import pack_input
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
+from clipper.metrics.snapshot import empty_snapshot
 from clipper.query.applications import Applications
 from clipper.query.choice_log import ChoiceLog
 from clipper.query.deadlines import DeadlineLines
@@ -163,12 +164,13 @@ class Worker:
         self.stopping = False
         self._clock = clock
 
-    def snapshot_metrics(self) -> Snapshot:
-        """Return this worker's metrics, gauges brought up to date."""
-        self.observer.read_gauges(self.cache, self.fleet)
+    def snapshot_metrics(self) -> Iterator[Snapshot]:
+        """Yield this worker's metrics in parts; those before the first family read the gauges."""
+        for _ in self.observer.read_gauges(self.cache, self.fleet):
+            yield empty_snapshot()
         dropped = self.metrics.choices_dropped
         dropped.inc(self.choices.dropped - dropped.value)
-        return self.metrics.snapshot()
+        yield from self.metrics.snapshot_parts()
 
     def http_app(self, hub: MetricsHubClient) -> PredictApp:
         """Return the ASGI application."""
