@@ -51,7 +51,6 @@ def default_settings(**changed: Any) -> KubernetesSettings:
     given: dict[str, Any] = {
         "cluster_name": "default-cluster",
         "prometheus_image": stock_image(PROMETHEUS_IMAGE),
-        "autoscale_models": True,
     }
     return KubernetesSettings(**(given | changed))
 

@@ -282,7 +282,7 @@ async def run_worker(
     with contextlib.suppress(StoreUnavailable):
         await store.delete_lease(settings.worker.worker_id)
     await hub.stop()
-    if following.done():
+    if following.done() and not following.cancelled():
         following.result()
 
 

@@ -28,14 +28,13 @@ EXTERNAL: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = (
     {
         "clusterName": "c",
         "store": {"externalUrl": "rediss://:p@redis.example:6380/0"},
-        "models": {"autoscaling": False, "probes": False, "resources": {"limits": {"cpu": 2}}},
+        "models": {"probes": False, "resources": {"limits": {"cpu": 2}}},
         "networkPolicy": {"enabled": False},
         "images": {"registry": "r.example/clipper", "tag": "9", "prometheus": "prom/prometheus"},
     },
     {
         "cluster_name": "c",
         "redis_url": "rediss://:p@redis.example:6380/0",
-        "autoscale_models": False,
         "model_probes": False,
         # Helm merges maps: what a default names stays unless it is named, too.
         "model_resources": {
@@ -74,6 +73,7 @@ SCALED: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = (
         },
         "managementFrontend": {"service": {"type": "ClusterIP"}},
         "prometheus": {"enabled": False},
+        "models": {"autoscaling": {"enabled": True, "coolDownS": 30}},
         "store": {"port": 7777, "persistence": {"size": "9Gi", "storageClass": "fast"}},
     },
     {
@@ -88,6 +88,8 @@ SCALED: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = (
         },
         "service_types": {"redis": "ClusterIP", "metric": "NodePort", **SERVICES},
         "prometheus_image": None,
+        "autoscale_models": True,
+        "autoscale_cool_down_s": 30,
         "store_image": "s",
         "redis_port": 7777,
         "redis_storage": "9Gi",
