@@ -53,7 +53,7 @@ class FakeKubernetes:
         self._put(_object("v1", "Node", "node", status={"addresses": addresses}))
         self._put(_object("storage.k8s.io/v1", "StorageClass", "usual", annotations=DEFAULT_CLASS))
 
-    def apply(self, wanted: Mapping[str, Any]) -> Object:
+    def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         key = self._allowed("apply", wanted)
         before = self.objects.get(key)
         after = copy.deepcopy(dict(wanted))
@@ -62,7 +62,7 @@ class FakeKubernetes:
             after["metadata"] = {**before["metadata"], **after["metadata"]}
             if _meant(before) == _meant(after):
                 return copy.deepcopy(before)
-        return self._put(after)
+        return after if dry_run else self._put(after)
 
     def create(self, wanted: Mapping[str, Any]) -> Object | None:
         key = self._allowed("create", wanted)
