@@ -15,6 +15,8 @@ from clipper.managers.stock_images import SUPPORTED_MINORS
 
 _INCOMPLETE = "runs without its"
 """How a manager says that a frontend's container is gone."""
+MANAGEMENT_API = "management API"
+"""What cannot be reached when the client finds no way into the cluster."""
 _REMOVED = "removed"
 """State of a part whose container somebody removed."""
 
@@ -128,6 +130,8 @@ def _processes(facts: Facts) -> Iterator[Finding]:
             yield Finding("processes", f"{role}: {len(alive)} of {wanted} running")
         else:
             step = f"Read its log: clipper logs {role.removeprefix('model:')}"
+            if any(one.is_problem and one.detail.startswith(role) for one in facts.of_home):
+                step = "See what is said of it above"
             removed = any(c["role"] == role and c.get("state") == _REMOVED for c in facts.children)
             fate = ", its container was removed" if removed else ""
             yield Finding(
@@ -179,7 +183,9 @@ def _frontends(facts: Facts) -> Iterator[Finding]:
         step = f"Read its log: clipper logs {log}"
         if not facts.home.on_disk:
             step += f". If that says nothing: {facts.home.when_incomplete}"
-        if _INCOMPLETE in failure:
+        if name == MANAGEMENT_API and facts.home.when_unconnected:
+            step = facts.home.when_unconnected
+        elif _INCOMPLETE in failure:
             step = facts.home.when_incomplete
         elif STORE_MISSING in failure:
             step = (

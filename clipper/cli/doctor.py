@@ -15,7 +15,7 @@ import typer
 
 from clipper.admin.connection import ClipperConnection
 from clipper.cli import context
-from clipper.cli.diagnosis import Facts, examine
+from clipper.cli.diagnosis import MANAGEMENT_API, Facts, examine
 from clipper.cli.home import HOMES
 from clipper.cli.models import model_summaries
 from clipper.cli.modes import Mode
@@ -81,7 +81,7 @@ def gather(session: context.Context) -> Facts:
         connection.connect()
         _ask_frontends(session, connection, facts)
     except (ClipperException, requests.RequestException) as error:
-        facts.unreachable["management API"] = str(error)
+        facts.unreachable[MANAGEMENT_API] = str(error)
     return facts
 
 

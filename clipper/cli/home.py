@@ -20,6 +20,8 @@ class Home:
     """What to do when the keeper does not answer."""
     when_incomplete: str
     """What to do when a part of the cluster is gone."""
+    when_unconnected: str = ""
+    """What to do when no way into the cluster is found; empty: what the processes' logs say."""
     on_disk: bool = False
     """Whether the cluster's data are in a directory of this host."""
     own_ports: bool = True
@@ -55,6 +57,8 @@ HOMES: Mapping[Mode, Home] = {
         up="clipper --mode kubernetes up",
         when_silent="`kubectl cluster-info` must answer first",
         when_incomplete="clipper up makes anew what is missing: nothing is lost",
+        when_unconnected="`kubectl proxy` is a way into every cluster: clipper --proxy "
+        "127.0.0.1:8001",
         own_ports=False,
         examines_itself=True,
     ),

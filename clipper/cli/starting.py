@@ -306,10 +306,16 @@ def manifests(
     storage_class: StorageClass = None,
     service_type: ServiceTypes = None,
     pull_secret: PullSecrets = None,
-) -> None:
+    secrets: Annotated[
+        bool,
+        typer.Option(
+            "--secrets", help="Also the Secret with the store's password and the token."
+        ),
+    ] = False,
+) -> None:  # fmt: skip
     """Kubernetes: print, as YAML, what `up` with the same options would apply; change nothing.
 
-    The text holds the store's password and the token.
+    The Secret, which does not belong into files, is left out.
     """
     session = context.of(ctx)
     require_mode(session.choice.mode, "`clipper manifests`", frozenset({Mode.KUBERNETES}))
@@ -319,7 +325,7 @@ def manifests(
     )  # fmt: skip
     manager: Any = session.connection(**wanted.for_manager()).cm
     options = cluster_options(**wanted.for_start(cache_size, workers))
-    session.output.text(manager.manifests(options).rstrip("\n"))
+    session.output.text(manager.manifests(options, secrets=secrets).rstrip("\n"))
 
 
 def _of_images(mode: Mode, ctx: Any, registry: str | None) -> str | None:

@@ -207,7 +207,7 @@ class KubernetesContainerManager(ContainerManager):
                 self._inventory.apply(objects, owner)
                 self._inventory.prune([anchor, *objects])
                 starting.wait_until_ready(self._api, self._settings)
-            self.connect()
+            self._attach(reaching.BALANCER_LIMIT_S)
         except BaseException:
             if before is None:
                 # Ctrl-C included: what was not reported as started must not run on.
@@ -216,16 +216,19 @@ class KubernetesContainerManager(ContainerManager):
         self._restore()
         return before is None
 
-    def manifests(self, options: ClusterOptions) -> str:
+    def manifests(self, options: ClusterOptions, *, secrets: bool = False) -> str:
         """Return what `start_clipper` would apply, as YAML; nothing is changed.
 
-        Holds the store's password: that of the cluster that runs, else a new one.
+        Args:
+            secrets: whether the Secret is there, too, with the password of the store that runs,
+                or a new one.
         """
-        from clipper.managers.kubernetes import manifests  # only this needs PyYAML
+        from clipper.managers.kubernetes import rendering  # only this needs PyYAML
 
-        offers, password = self._offers(), self._password()
-        objects = cluster.cluster_objects(self._settings, options, offers, password)
-        return manifests.stream([cluster.anchor_object(self._settings, options), *objects])
+        objects = rendering.render(self._settings, options, self._offers())
+        if secrets:
+            objects.append(store.secrets(self._settings, self._password()))
+        return rendering.to_yaml(objects)
 
     def connect(self) -> None:
         """Attach to the running cluster of this name, perhaps started by another process.
@@ -233,6 +236,9 @@ class KubernetesContainerManager(ContainerManager):
         Raises:
             ClipperException: it does not run here, or its addresses cannot be reached from here.
         """
+        self._attach(balancer_limit_s=0.0)
+
+    def _attach(self, balancer_limit_s: float) -> None:
         anchor = self._inventory.anchor()
         if anchor is None or anchor["metadata"].get("deletionTimestamp"):
             raise ClipperException(
@@ -251,7 +257,9 @@ class KubernetesContainerManager(ContainerManager):
             autoscale_models=record.autoscale_models,
             existing_secret=record.existing_secret,
         )
-        self._addresses = reaching.find_addresses(self._api, self._settings, self._reach)
+        self._addresses = reaching.find_addresses(
+            self._api, self._settings, self._reach, balancer_limit_s
+        )
 
     def build_model(
         self,

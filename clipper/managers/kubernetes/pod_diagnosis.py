@@ -18,7 +18,6 @@ Pod = Mapping[str, Any]
 _STARTS_WITHIN_S = 60.0
 """A container that runs longer and is not ready is worth a look."""
 
-_DEATH_STEP = "Mend the cause; a model is then deployed as a new version"
 _SIZES = (
     "model_resources or frontend_resources of KubernetesContainerManager say what a container may "
     "use and reserves"
@@ -139,7 +138,12 @@ def _crash(found: Survey, pod: Pod) -> Trouble | None:
         log = found.logs.get(name, "")
         text = f"keeps dying: it {failures.describe_end(container, log)}."
         end = last_error(log)
-        return f"{text} Last lines of its log:\n{end}" if end else text, _DEATH_STEP, "restarts"
+        return (
+            f"{text} Last lines of its log:\n{end}" if end else text,
+            "Mend the cause; a model is then deployed as a new version. `clipper logs "
+            f"{role_name(pod).removeprefix('model:')}` has the log",
+            "restarts",
+        )
     return None
 
 

@@ -13,7 +13,8 @@ from clipper.managers.kubernetes.api import KubernetesApi, Object, Refused
 from clipper.managers.kubernetes.monitoring import PROMETHEUS_PORT
 from clipper.managers.kubernetes.settings import KubernetesSettings
 
-_BALANCER_LIMIT_S = 300.0
+BALANCER_LIMIT_S = 300.0
+"""A cloud takes minutes to make a load balancer."""
 _PAUSE_S = 1.0
 _FORBIDDEN = 403
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
@@ -71,32 +72,46 @@ def require_namespace(api: KubernetesApi, namespace: str, may_make: bool) -> Non
         ) from refusal
 
 
-def find_addresses(api: KubernetesApi, settings: KubernetesSettings, reach: Reach) -> Addresses:
-    """Return where the cluster's Services are; waits for load balancers.
+def find_addresses(
+    api: KubernetesApi,
+    settings: KubernetesSettings,
+    reach: Reach,
+    balancer_limit_s: float = BALANCER_LIMIT_S,
+) -> Addresses:
+    """Return where the cluster's Services are.
+
+    Args:
+        balancer_limit_s: how long to wait for each load balancer's address.
 
     Raises:
         ClipperException: a Service is missing, or cannot be reached from here.
     """
     cluster = settings.cluster_name
-    query = _address(api, settings, reach, names.of_cluster("query-frontend", cluster), QUERY_PORT)
+
+    def address(part: str, port: int) -> str:
+        name = names.of_cluster(part, cluster)
+        return _address(api, settings, reach, name, port, balancer_limit_s)
+
+    query = address("query-frontend", QUERY_PORT)
     return Addresses(
         query=query,
-        management=_address(
-            api, settings, reach, names.of_cluster("mgmt-frontend", cluster), MANAGEMENT_PORT
-        ),
-        metric=query
-        if settings.prometheus_image is None
-        else _address(api, settings, reach, names.of_cluster("metrics", cluster), PROMETHEUS_PORT),
+        management=address("mgmt-frontend", MANAGEMENT_PORT),
+        metric=query if settings.prometheus_image is None else address("metrics", PROMETHEUS_PORT),
     )
 
 
 def _address(
-    api: KubernetesApi, settings: KubernetesSettings, reach: Reach, name: str, port: int
+    api: KubernetesApi,
+    settings: KubernetesSettings,
+    reach: Reach,
+    name: str,
+    port: int,
+    balancer_limit_s: float,
 ) -> str:
     if reach.proxy is not None:
         return addresses.through_proxy(reach.proxy, settings.namespace, name, port)
     in_cluster = _IN_CLUSTER in os.environ
-    service = _service(api, settings, name, await_balancer=not in_cluster)
+    service = _service(api, settings, name, 0.0 if in_cluster else balancer_limit_s)
     node = ""
     if addresses.needs_node(service) and not in_cluster:
         node = addresses.node_address(api.list("v1", "Node"), reach.use_internal_ip)
@@ -104,9 +119,9 @@ def _address(
 
 
 def _service(
-    api: KubernetesApi, settings: KubernetesSettings, name: str, *, await_balancer: bool
+    api: KubernetesApi, settings: KubernetesSettings, name: str, balancer_limit_s: float
 ) -> Object:
-    give_up_at = time.monotonic() + _BALANCER_LIMIT_S
+    give_up_at = time.monotonic() + balancer_limit_s
     while True:
         found = api.get("v1", "Service", name, settings.namespace)
         if found is None:
@@ -115,6 +130,6 @@ def _service(
                 "missing. Start the cluster again: what is missing is made anew"
             )
         awaited = found["spec"]["type"] == "LoadBalancer" and not addresses.balancer_address(found)
-        if not (awaited and await_balancer) or time.monotonic() >= give_up_at:
+        if not awaited or time.monotonic() >= give_up_at:
             return found
         time.sleep(_PAUSE_S)
