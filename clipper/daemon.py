@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import pathlib
 import signal
 import sys
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from clipper.errors import ClipperException
 from clipper.logs import setup_logging
@@ -28,6 +30,10 @@ from clipper.settings import (
     QuerySettings,
     WorkerSettings,
 )
+
+if TYPE_CHECKING:
+    from clipper.management.autoscaling.loop import Autoscaler
+    from clipper.store.base import ConfigStore
 
 _EVERY_ADDRESS = ("", "*", "0.0.0.0", "::")
 
@@ -48,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _store_arguments(management)
     management.add_argument("--host", default="127.0.0.1")
     management.add_argument("--port", type=int, default=1338)
+    _autoscaling_arguments(management)
     store = commands.add_parser("store", help="the embedded Redis-compatible server")
     store.add_argument("--data-dir", type=pathlib.Path, required=True)
     store.add_argument("--socket", type=pathlib.Path, help="Unix socket to listen on")
@@ -64,6 +71,25 @@ def _store_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redis_ip", "--redis-ip", default="localhost")
     parser.add_argument("--redis_port", "--redis-port", type=int, default=6379)
     parser.add_argument("--cluster-name", default="default-cluster")
+
+
+def _autoscaling_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--autoscale", choices=["kubernetes"],
+        help="set the replicas of model versions whose Deployments are annotated for it "
+        "(default: off)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--namespace", help="of the cluster, for --autoscale (default: that of this pod)"
+    )
+    parser.add_argument(
+        "--query-port", type=int, default=HttpSettings().port,
+        help="HTTP port of the query frontends, whose metrics --autoscale reads",
+    )  # fmt: skip
+    parser.add_argument(
+        "--autoscale-cool-down", type=_not_negative, default=60,
+        help="seconds of low load before --autoscale removes replicas",
+    )  # fmt: skip
 
 
 def _query_arguments(parser: argparse.ArgumentParser) -> None:
@@ -209,19 +235,41 @@ def _run_management(arguments: argparse.Namespace) -> int:
     from clipper.store.redis import RedisStore
     from clipper.store.redis_selection import RedisSelectionStore
 
+    autoscaler_on = _autoscaler(arguments)
     listener = claim_lone_port(arguments.host, arguments.port, "--port")
 
     async def run() -> None:
         store = RedisStore(redis_url(arguments), arguments.cluster_name)
         selection = RedisSelectionStore(redis_url(arguments), arguments.cluster_name)
         try:
-            await serve(store, selection, listener)
+            async with autoscaler_on(store) as autoscaler:
+                await serve(store, selection, listener, autoscaler)
         finally:
             await selection.close()
             await store.close()
 
     uvloop.run(run())
     return 0
+
+
+def _autoscaler(
+    arguments: argparse.Namespace,
+) -> Callable[[ConfigStore], contextlib.AbstractAsyncContextManager[Autoscaler | None]]:
+    """Return what runs the autoscaler of the command line on a store; nothing, where it is off.
+
+    Raises:
+        ClipperException: it is on, and this process does not run in a cluster.
+    """
+    if arguments.autoscale is None:
+        return lambda store: contextlib.nullcontext()
+    # Its HTTP client is loaded only where it is needed.
+    from clipper.management.autoscaling.kubernetes import in_cluster_address
+    from clipper.management.autoscaling.settings import ScalingSettings
+    from clipper.management.autoscaling.start import running_autoscaler
+
+    address = in_cluster_address(os.environ, arguments.cluster_name, arguments.namespace)
+    settings = ScalingSettings(cool_down_s=arguments.autoscale_cool_down)
+    return lambda store: running_autoscaler(store, address, arguments.query_port, settings)
 
 
 def _run_query_frontend(arguments: argparse.Namespace, words: Sequence[str]) -> int:

@@ -225,6 +225,9 @@ class _Unobserved:
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         pass
 
+    def missed(self, count: int) -> None:
+        pass
+
     def cache_hit(self) -> None:
         pass
 

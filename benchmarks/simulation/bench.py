@@ -115,6 +115,9 @@ class _Unobserved:
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         pass
 
+    def missed(self, count: int) -> None:
+        pass
+
 
 class PolicyLog(BatchSizePolicy):
     """Writes down what a policy decided after each batch."""

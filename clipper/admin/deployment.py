@@ -207,6 +207,47 @@ class DeploymentMethods(ModelMethods):
         with self.cm.claim(name, version):
             Rollout(self, settings, num_replicas, timeout_s).scale()
 
+    def set_autoscaling(
+        self,
+        name: str,
+        min_replicas: int,
+        max_replicas: int,
+        version: str | None = None,
+    ) -> None:
+        """Let a version's number of replicas follow its load, within bounds; on Kubernetes.
+
+        Args:
+            min_replicas: 1 or more.
+            max_replicas: not fewer.
+            version: None means the current one.
+
+        Raises:
+            ClipperException: bounds that contradict each other, an unknown version, or a cluster
+                that does not scale models.
+        """
+        self._require_connection()
+        for number in (min_replicas, max_replicas):
+            check_num_replicas(number)
+        if not 1 <= min_replicas <= max_replicas:
+            raise ClipperException(
+                f"min_replicas must be at least 1 and max_replicas not fewer; got {min_replicas} "
+                f"and {max_replicas}. A model that shall have no replica is scaled to 0"
+            )
+        version = self._known_version(name, version)
+        self.cm.set_autoscaling(name, version, (min_replicas, max_replicas))
+        self.logger.info(f"{name}:{version} has {min_replicas} to {max_replicas} replicas now")
+
+    def stop_autoscaling(self, name: str, version: str | None = None) -> None:
+        """Keep a version's number of replicas as it is now; None means the current version."""
+        self._require_connection()
+        self.cm.set_autoscaling(name, self._known_version(name, version), None)
+
+    def _known_version(self, name: str, version: str | None) -> str:
+        version = self._version_or_current(name, version)
+        if self._model(name, version) is None:
+            raise ClipperException(f"Model {name}:{version} is not registered with Clipper")
+        return version
+
     def _version_or_current(self, name: str, version: str | None) -> str:
         return self.get_current_model_version(name) if version is None else str(version)
 

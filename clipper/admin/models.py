@@ -108,6 +108,10 @@ class ModelMethods(Session):
         """Return the live frontend workers and the configuration revision that each applied."""
         return list(self._question("get_workers"))
 
+    def get_autoscaling(self) -> dict[str, Any]:
+        """Return whether the built-in autoscaler is on, and its last decision for each version."""
+        return dict(self._question("get_autoscaling"))
+
     def _ready_count(self, name: str, version: str) -> int:
         containers = self.get_all_model_replicas(verbose=True)
         return ready_count(self.get_workers(), containers, name, version)

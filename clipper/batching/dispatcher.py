@@ -118,6 +118,8 @@ class Dispatcher:
             self._lead.observe(queue_s)
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
         self._lane.observer.answered(size, result, round_trip_s)
+        if missed := batch.missed(now_s):
+            self._lane.observer.missed(missed)
         self.suspect = False
         self._anchor(now_s)
         self._shared_wait_s += 0.2 * (queue_s - self._shared_wait_s)

@@ -25,3 +25,12 @@ class Outstanding:
         self.late_s = float("inf")
         """From when on the replica is suspect because of it."""
         self.late = False
+
+    def missed(self, now_s: float) -> int:
+        """Return how many of its tasks are too late if the answer comes now.
+
+        The most urgent was taken first, so that usually one comparison tells that there are none.
+        """
+        if self.tasks[0].deadline_s >= now_s:
+            return 0
+        return sum(not task.settled and task.deadline_s < now_s for task in self.tasks)

@@ -61,6 +61,9 @@ class DispatchObserver(Protocol):
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         """A batch came back."""
 
+    def missed(self, count: int) -> None:
+        """So many tasks were answered too late, given up for lack of time, or found no room."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DispatchSettings:

@@ -11,6 +11,7 @@ import typer
 from clipper.admin.connection import ClipperConnection
 from clipper.admin.readiness import connected_count, ready_count
 from clipper.cli import context
+from clipper.cli.autoscaling import autoscale
 from clipper.errors import ClipperException
 
 group = typer.Typer(help="List, show, switch and remove models.", epilog="Example: clipper models")
@@ -140,6 +141,7 @@ def use(
     _done_switching(session, connection, name, version)
 
 
+group.command(epilog="Example: clipper models autoscale digits --min 1 --max 4")(autoscale)
 group.command("set-version", hidden=True, epilog="Example: clipper models use my-model 2")(use)
 
 

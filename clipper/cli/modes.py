@@ -44,6 +44,7 @@ _START_OPTIONS: Mapping[str, tuple[str, frozenset[Mode]]] = {
     "prometheus_image": ("--registry or --no-prometheus", IN_CONTAINERS),
     "create_namespace_if_not_exists": ("--create-namespace", _KUBERNETES),
     "max_frontend_replicas": ("--max-frontends", _KUBERNETES),
+    "autoscale_models": ("--autoscale", _KUBERNETES),
     "redis_storage": ("--storage or --no-storage", _KUBERNETES),
     "redis_storage_class": ("--storage-class", _KUBERNETES),
     "service_types": ("--service-type", _KUBERNETES),

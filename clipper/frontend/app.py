@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from clipper import __version__
 from clipper.frontend.openapi import PREDICT_PATHS
 from clipper.metrics import Snapshot, render_json
-from clipper.metrics.exposition import render_prometheus
+from clipper.metrics.exposition import render_prometheus_parts
 
 _PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,7 +38,11 @@ def create_app(
         snapshot = await merged_metrics()
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse(render_json(snapshot))
-        return Response(render_prometheus(snapshot), media_type=_PROMETHEUS_TYPE)
+        text: list[bytes] = []
+        for piece in render_prometheus_parts(snapshot):
+            text.append(piece)
+            await asyncio.sleep(0)  # predictions come first
+        return Response(b"".join(text), media_type=_PROMETHEUS_TYPE)
 
     async def live() -> dict[str, bool]:
         """Answer while the process runs."""

@@ -114,12 +114,18 @@ class ConfigFollower:
     async def _follow(self) -> None:
         async for _ in self._store.changes():
             try:
-                await self._apply(await self._store.read_snapshot())
+                await self._apply(await self._present_snapshot())
                 self._observer.store_up(True)
             except StoreUnavailable as error:
                 # changes() yields again once the store is back.
                 self._observer.store_up(False)
                 log.warning("configuration not read: %s", error)
+
+    async def _present_snapshot(self) -> ConfigSnapshot:
+        """Return the configuration; most events are silences, and reading it whole takes long."""
+        if self.ready and await self._store.read_revision() == self._snapshot.revision:
+            return self._snapshot
+        return await self._store.read_snapshot()
 
     async def _apply(self, snapshot: ConfigSnapshot) -> None:
         news = not self.ready or snapshot.revision != self._snapshot.revision

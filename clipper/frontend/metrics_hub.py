@@ -3,33 +3,41 @@
 The supervisor runs the hub on a Unix socket. Each worker keeps one connection, pushes a snapshot
 every second and at its end, and when scraped asks for everybody's::
 
-    worker  -> hub   ["hello", pid, null]  ["push", id or null, snapshot]  ["ask", id, snapshot]
-    hub  -> worker   ["refresh", id, null]                                 ["merged", id, snapshot]
+    worker  -> hub   ["hello", pid, null]  ["push", id or null, parts]  ["ask", id, parts]
+    hub  -> worker   ["refresh", id, null]                              ["merged", id, parts]
+    both ways        ["part", index, snapshot of some series]
 
-Messages are JSON behind a four-byte length. A worker that does not refresh in time is counted with
-what it pushed last. What a worker counted outlives it, up to its last push; its gauges do not.
-Nothing here waits for ever, and no failure here reaches a prediction.
+Messages are JSON behind a four-byte length. A thousand applications have thousands of series, and
+whoever reads, sends or renders them all at once keeps queries waiting for tens of milliseconds. So
+each snapshot goes in parts, one each time the event loop comes round; their index counts from 0.
+The message that ends them tells how many they were, and if some are missing, for whatever reason,
+all are dropped. A snapshot is thus taken over some milliseconds; each count in it is exact, and
+never less than in the snapshot before.
+
+A worker that does not refresh in time is counted with what it pushed last. What a worker counted
+outlives it, up to its last whole push; its gauges do not. Nothing here waits for ever, and no
+failure here reaches a prediction.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import json
 import logging
 import os
-import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from clipper.frontend.metrics_wire import (
+    END_TIMEOUT_S,
+    Connection,
+    IncomingParts,
+    Message,
+    Replies,
+)
+from clipper.metrics.parts import join, split
 from clipper.metrics.snapshot import Snapshot, empty_snapshot, keep_known, merge, retain
 
 _log = logging.getLogger(__name__)
-_HEADER = struct.Struct(">I")
-_MAX_MESSAGE_BYTES = 64 << 20
-_MAX_UNSENT_BYTES = 4 << 20
-_END_TIMEOUT_S = 1.0
 
 
 class WorkerLedger:
@@ -55,81 +63,12 @@ class WorkerLedger:
         return merge([*live, keep_known(self._retained, live)])
 
 
-class _Message(NamedTuple):
-    kind: str
-    id: int | None
-    body: Any
-
-
-class _Connection:
-    """Messages over one stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    def send(self, kind: str, number: int | None, body: Snapshot | None = None) -> None:
-        """Queue a message; dropped when the other side has stopped reading or is gone."""
-        transport = self._writer.transport
-        if transport.is_closing() or transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            return
-        data = json.dumps([kind, number, body], separators=(",", ":")).encode()
-        self._writer.write(_HEADER.pack(len(data)) + data)
-
-    async def receive(self) -> _Message | None:
-        """Return the next message; None when the connection has ended.
-
-        Raises:
-            ValueError: the bytes are no message.
-        """
-        try:
-            (size,) = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
-            if size > _MAX_MESSAGE_BYTES:
-                raise ValueError(f"a message of {size} bytes")
-            kind, number, body = json.loads(await self._reader.readexactly(size))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
-        return _Message(kind, number, body)
-
-    async def close(self) -> None:
-        """Send what is queued, within a second, and close."""
-        self._writer.close()
-        with contextlib.suppress(TimeoutError, OSError):
-            await asyncio.wait_for(self._writer.wait_closed(), _END_TIMEOUT_S)
-
-
-class _Replies:
-    """Numbered questions that wait for their answers."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._numbers = itertools.count(1)
-
-    def expect(self) -> tuple[int, asyncio.Future[Any]]:
-        """Return a number, and the future of the answer that will carry it."""
-        number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda _: self._waiting.pop(number, None))
-        return number, future
-
-    def resolve(self, number: int | None, answer: Any) -> None:
-        """Hand an answer to whoever still waits for it."""
-        future = self._waiting.get(number) if number is not None else None
-        if future is not None and not future.done():
-            future.set_result(answer)
-
-    def give_up(self) -> None:
-        """End every wait with None."""
-        for number in list(self._waiting):
-            self.resolve(number, None)
-
-
 class _Peer(NamedTuple):
     """A connected worker, as the hub sees it."""
 
     pid: int
-    connection: _Connection
-    refreshes: _Replies
+    connection: Connection
+    refreshes: Replies
     task: asyncio.Task[None]
 
 
@@ -171,7 +110,7 @@ class MetricsHub:
         self._exited.add(pid)
         reading = {peer.task for peer in self._peers if peer.pid == pid}
         if reading:
-            await asyncio.wait(reading, timeout=_END_TIMEOUT_S)
+            await asyncio.wait(reading, timeout=END_TIMEOUT_S)
         self._ledger.bury(pid)
 
     def merged(self) -> Snapshot:
@@ -179,9 +118,9 @@ class MetricsHub:
         return self._ledger.merged()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._run(self._serve(_Connection(reader, writer)))
+        self._run(self._serve(Connection(reader, writer)))
 
-    async def _serve(self, connection: _Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         try:
             hello = await connection.receive()
             if hello is not None and hello.kind == "hello" and hello.id is not None:
@@ -191,24 +130,32 @@ class MetricsHub:
         finally:
             await connection.close()
 
-    async def _serve_worker(self, pid: int, connection: _Connection) -> None:
+    async def _serve_worker(self, pid: int, connection: Connection) -> None:
         task = asyncio.current_task()
         assert task is not None
-        peer = _Peer(pid, connection, _Replies(), task)
+        peer = _Peer(pid, connection, Replies(), task)
+        incoming = IncomingParts()
         self._peers.append(peer)
         try:
             while (message := await connection.receive()) is not None:
-                self._ledger.update(pid, message.body)
-                if message.kind == "ask":
-                    self._run(self._answer(peer, message.id))
+                if message.kind == "part":
+                    incoming.add(message.id, message.body)
                 else:
-                    peer.refreshes.resolve(message.id, None)
+                    self._snapshot_ended(peer, message, incoming.whole(message.body))
         finally:
             self._peers.remove(peer)
             peer.refreshes.give_up()
             # The process may have been reaped before its connection was even accepted.
             if pid in self._exited:
                 self._ledger.bury(pid)
+
+    def _snapshot_ended(self, peer: _Peer, message: Message, whole: Snapshot | None) -> None:
+        if whole is not None:
+            self._ledger.update(peer.pid, whole)
+        if message.kind == "ask":
+            self._run(self._answer(peer, message.id))
+        else:
+            peer.refreshes.resolve(message.id, None)
 
     async def _answer(self, asker: _Peer, number: int | None) -> None:
         waiting = set()
@@ -221,7 +168,7 @@ class MetricsHub:
             _, late = await asyncio.wait(waiting, timeout=self._refresh_timeout_s)
             for future in late:
                 future.cancel()
-        asker.connection.send("merged", number, self.merged())
+        await asker.connection.send_parts("merged", number, split(self.merged()))
 
     def _run(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -234,13 +181,14 @@ class MetricsHubClient:
 
     Args:
         socket_path: the hub's socket; None when there is no hub, and the worker is all there is.
-        snapshot: returns what this worker has measured; called every second and when scraped.
+        snapshot: yields what this worker has measured, in parts, each of which is a short step;
+            called every second and when scraped. A part may be empty.
     """
 
     def __init__(
         self,
         socket_path: str | None,
-        snapshot: Callable[[], Snapshot],
+        snapshot: Callable[[], Iterator[Snapshot]],
         push_interval_s: float = 1.0,
         ask_timeout_s: float = 1.0,
     ) -> None:
@@ -248,8 +196,9 @@ class MetricsHubClient:
         self._snapshot = snapshot
         self._push_interval_s = push_interval_s
         self._ask_timeout_s = ask_timeout_s
-        self._connection: _Connection | None = None
-        self._answers = _Replies()
+        self._connection: Connection | None = None
+        self._incoming = IncomingParts()
+        self._answers = Replies()
         self._pushing: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -260,26 +209,44 @@ class MetricsHubClient:
 
     async def merged_snapshot(self) -> Snapshot:
         """Return the sum of all workers now; this worker's own when the hub does not answer."""
-        own = self._snapshot()
         if self._connection is None:
-            return own
-        number, future = self._answers.expect()
-        self._connection.send("ask", number, own)
-        try:
-            merged: Snapshot | None = await asyncio.wait_for(future, self._ask_timeout_s)
-        except TimeoutError:
-            merged = None
+            return await self._own()
+        merged = await self._ask(self._connection)
         if merged is None:
             _log.warning("the metrics hub does not answer: showing this worker's metrics only")
-        return own if merged is None else merged
+            return await self._own()
+        return merged
 
     async def stop(self) -> None:
         """Push once more and disconnect."""
         await _cancel([self._pushing])
         if self._connection is not None:
-            self._connection.send("push", None, self._snapshot())
-            await self._connection.close()
+            connection = self._connection
+            await connection.send_parts("push", None, self._snapshot())
+            await connection.close()
         await _cancel([self._reading])
+
+    async def _own(self) -> Snapshot:
+        parts: list[Snapshot] = []
+        for part in self._snapshot():
+            parts.append(part)
+            await asyncio.sleep(0)
+        return join(parts)
+
+    async def _ask(self, connection: Connection) -> Snapshot | None:
+        number, answer = self._answers.expect()
+        try:
+            if not await connection.send_parts("ask", number, self._snapshot()):
+                return None
+            while not answer.done():
+                received = self._incoming.received
+                await asyncio.wait({answer}, timeout=self._ask_timeout_s)
+                if not answer.done() and received == self._incoming.received:
+                    return None
+            merged: Snapshot | None = answer.result()
+            return merged
+        finally:
+            answer.cancel()
 
     async def _push_for_ever(self) -> None:
         while True:
@@ -287,13 +254,13 @@ class MetricsHubClient:
             if self._connection is None:
                 await self._connect()
             try:
-                # Taken without a hub too: looking is what moves the meters' averages.
-                snapshot = self._snapshot()
+                if self._connection is None:
+                    # Taken without a hub too: looking is what moves the meters' averages.
+                    await self._own()
+                else:
+                    await self._connection.send_parts("push", None, self._snapshot())
             except Exception:
                 _log.exception("this worker's metrics cannot be read")
-                continue
-            if self._connection is not None:
-                self._connection.send("push", None, snapshot)
 
     async def _connect(self) -> None:
         if self._socket_path is None:
@@ -303,17 +270,22 @@ class MetricsHubClient:
         except OSError as error:
             _log.warning("the metrics hub at %s cannot be reached: %s", self._socket_path, error)
             return
-        self._connection = _Connection(*streams)
+        self._connection = Connection(*streams)
         self._connection.send("hello", os.getpid())
         self._reading = asyncio.create_task(self._read(self._connection))
 
-    async def _read(self, connection: _Connection) -> None:
+    async def _read(self, connection: Connection) -> None:
+        incoming = self._incoming = IncomingParts()
         try:
             while (message := await connection.receive()) is not None:
-                if message.kind == "refresh":
-                    connection.send("push", message.id, self._snapshot())
+                if message.kind == "part":
+                    incoming.add(message.id, message.body)
+                elif message.kind == "merged":
+                    self._answers.resolve(message.id, incoming.whole(message.body))
                 else:
-                    self._answers.resolve(message.id, message.body)
+                    await connection.send_parts("push", message.id, self._snapshot())
+                # Messages that are there already are read without a pause otherwise.
+                await asyncio.sleep(0)
         except ValueError as error:
             _log.warning("the metrics hub speaks nonsense: %s", error)
         finally:

@@ -54,6 +54,8 @@ class PredictDoor:
         self.heads = heads
         self.predictions: Predictions | None = None
         """None until the worker can serve; all connections go to the fallback until then."""
+        self.retiring = False
+        """Whether each answer now asks its client to come again on a new connection."""
 
     def protocol(self, **arguments: Any) -> PredictProtocol:
         """Return the protocol of a new connection; uvicorn calls this."""
@@ -77,6 +79,7 @@ class PredictProtocol(asyncio.Protocol):
         self._paused_reading = False
         self._paused_writing = False
         self._closing = False
+        """Whether the next answer is the last on this connection."""
         self._active_s = 0.0
         self._idle_timer: Any = None
         self._pieces_timer: Any = None
@@ -181,16 +184,17 @@ class PredictProtocol(asyncio.Protocol):
         transport = self._transport
         if transport.is_closing():
             return
-        if response.status == 200 and not response.headers and not self._closing:
+        closing = self._closing or door.retiring
+        if response.status == 200 and not response.headers and not closing:
             transport.write(_OK % (len(response.body), response.body))
             return
         lines = [STATUS_LINE[response.status], b"content-type: application/json\r\n"]
         lines.append(b"content-length: %d\r\n" % len(response.body))
         lines += [b"%b: %b\r\n" % header for header in response.headers]
-        if self._closing:
+        if closing:
             lines.append(b"connection: close\r\n")
         transport.write(b"".join([*lines, b"\r\n", response.body]))
-        if self._closing:
+        if closing:
             transport.close()
 
     def _go_on(self) -> None:

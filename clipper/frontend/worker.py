@@ -39,6 +39,7 @@ from clipper.http_protocol import bounded_protocol
 from clipper.inputs import pack_input
 from clipper.jsonfaults import parse_json
 from clipper.metrics import FrontendMetrics, Snapshot
+from clipper.metrics.snapshot import empty_snapshot
 from clipper.query.applications import Applications
 from clipper.query.choice_log import ChoiceLog
 from clipper.query.deadlines import DeadlineLines
@@ -59,6 +60,10 @@ from clipper.store.selection import SelectionStore
 
 log = logging.getLogger(__name__)
 
+_RETIRE_S = 2.0
+"""How long a stopping worker lets clients leave of themselves. One that is told so in an answer
+loses nothing; one whose idle connection is closed may be sending its next query that moment."""
+_RETIRE_CHECK_S = 0.02
 _RETURN_S = 3.0
 """A worker that follows a dead one waits so long for its replicas before it takes queries."""
 
@@ -159,12 +164,13 @@ class Worker:
         self.stopping = False
         self._clock = clock
 
-    def snapshot_metrics(self) -> Snapshot:
-        """Return this worker's metrics, gauges brought up to date."""
-        self.observer.read_gauges(self.cache, self.fleet)
+    def snapshot_metrics(self) -> Iterator[Snapshot]:
+        """Yield this worker's metrics in parts; those before the first family read the gauges."""
+        for _ in self.observer.read_gauges(self.cache, self.fleet):
+            yield empty_snapshot()
         dropped = self.metrics.choices_dropped
         dropped.inc(self.choices.dropped - dropped.value)
-        return self.metrics.snapshot()
+        yield from self.metrics.snapshot_parts()
 
     def http_app(self, hub: MetricsHubClient) -> PredictApp:
         """Return the ASGI application."""
@@ -265,6 +271,7 @@ async def run_worker(
         log.error("the configuration is followed no more", exc_info=following.exception())
     log.info("stopping: draining what is in flight")
     worker.stopping = True
+    await http.retire()
     await http.stop()
     for task in (stopped, collecting):
         task.cancel()
@@ -275,7 +282,7 @@ async def run_worker(
     with contextlib.suppress(StoreUnavailable):
         await store.delete_lease(settings.worker.worker_id)
     await hub.stop()
-    if following.done():
+    if following.done() and not following.cancelled():
         following.result()
 
 
@@ -312,6 +319,21 @@ class _HttpServer:
             listener = _listener(self._http, self._listen_fd)
             self._serving = asyncio.create_task(self._server.serve([listener]))
         return self._serving
+
+    async def retire(self) -> None:
+        """Serve on while there are connections, two seconds at most; every answer ends its own."""
+        if self._serving is None:
+            return
+        self._door.retiring = True
+        # uvicorn joins its own headers anew every second.
+        config, state = self._server.config, self._server.server_state
+        config.encoded_headers = [*config.encoded_headers, (b"connection", b"close")]
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + _RETIRE_S
+        # uvicorn tells nobody when a connection ends.
+        while state.connections and loop.time() < give_up_at:  # noqa: ASYNC110
+            await asyncio.sleep(_RETIRE_CHECK_S)
 
     async def stop(self) -> None:
         """Answer what is in flight and close; nothing happens when it never listened."""

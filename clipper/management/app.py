@@ -8,6 +8,8 @@ get a JSON object (spec §14, A1).
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,6 +19,8 @@ from starlette.requests import ClientDisconnect
 import clipper
 from clipper.errors import ClipperException, InvalidRequest, NotInForce, StoreUnavailable
 from clipper.management.applications import application_routes
+from clipper.management.autoscaling.loop import Autoscaler
+from clipper.management.autoscaling.routes import autoscaling_routes
 from clipper.management.calls import Calls, json_response, text_response
 from clipper.management.containers import container_routes
 from clipper.management.links import link_routes
@@ -37,9 +41,16 @@ _STATUS: tuple[tuple[type[ClipperException], int], ...] = (
 
 
 def create_app(
-    store: ConfigStore, selection: SelectionStore, settings: ManagementSettings
+    store: ConfigStore,
+    selection: SelectionStore,
+    settings: ManagementSettings,
+    autoscaler: Autoscaler | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
-    """Return the management application on two stores, which the caller opens and closes."""
+    """Return the management application on two stores, which the caller opens and closes.
+
+    ``autoscaler`` is shown by its operation; whoever made it runs it, and on this ``clock``.
+    """
     app = FastAPI(
         title="Clipper management frontend",
         description="Registers applications and models and links them.",
@@ -50,6 +61,7 @@ def create_app(
     for routes in (application_routes, link_routes, model_routes, container_routes):
         app.include_router(routes(calls))
     app.include_router(selection_routes(calls, selection))
+    app.include_router(autoscaling_routes(autoscaler, clock))
     _add_health_routes(app, store)
     app.add_exception_handler(ClipperException, _answer_clipper_exception)
     app.add_exception_handler(HTTPException, _answer_http_exception)

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from clipper.errors import ClipperException
 from clipper.managers.findings import Finding
 
 QUERY_PORT = 1337
@@ -142,6 +143,21 @@ class ContainerManager(abc.ABC):
         self, name: str, version: str, input_type: str, image: str, num_replicas: int
     ) -> None:
         """Start or gracefully stop containers until there are ``num_replicas``."""
+
+    def set_autoscaling(self, name: str, version: str, bounds: tuple[int, int] | None) -> None:
+        """Let the number of a version's replicas follow its load between bounds, or no longer.
+
+        Args:
+            bounds: fewest and most replicas; None: their number is fixed again.
+
+        Raises:
+            ClipperException: it is turned off, this kind of cluster cannot do it, or nothing of
+                the version was ever started.
+        """
+        raise ClipperException(
+            "Only clusters on Kubernetes scale models by themselves; use set_num_replicas or "
+            "`clipper scale`"
+        )
 
     @abc.abstractmethod
     def container_failure(self, name: str, version: str) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import cast
 
+from clipper.metrics.parts import split
 from clipper.metrics.snapshot import FamilySnapshot, HistogramValue, Kind, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,16 +20,26 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def render_prometheus(snapshot: Snapshot) -> bytes:
     """Return the snapshot in Prometheus' text format, version 0.0.4."""
-    lines: list[str] = []
-    for name, family in snapshot["families"].items():
-        if family["exposed"]:
-            lines.append(f"# HELP {name} {_escape_help(family['help'])}")
-            lines.append(f"# TYPE {name} {family['kind']}")
+    return b"".join(render_prometheus_parts(snapshot))
+
+
+def render_prometheus_parts(snapshot: Snapshot) -> Iterator[bytes]:
+    """Yield the same text piece by piece, so that the event loop can have turns in between."""
+    described = ""
+    for part in split(snapshot):
+        lines: list[str] = []
+        for name, family in part["families"].items():
+            if not family["exposed"]:
+                continue
+            if name != described:
+                # Once for each family, however many parts its children are in.
+                lines.append(f"# HELP {name} {_escape_help(family['help'])}")
+                lines.append(f"# TYPE {name} {family['kind']}")
+                described = name
             lines.extend(
                 _histograms(name, family) if _is_histogram(family) else _plain(name, family)
             )
-    lines.append("")
-    return "\n".join(lines).encode()
+        yield "".join(f"{line}\n" for line in lines).encode()
 
 
 def _is_histogram(family: FamilySnapshot) -> bool:

@@ -155,6 +155,11 @@ MODEL_THROUGHPUT = _ModelFamily(
 MODEL_ERRORS = _ModelFamily(
     "clipper_model_errors_total", Kind.COUNTER, "Queries that the model failed on"
 )
+DEADLINE_MISSES = _ModelFamily(
+    "clipper_deadline_misses_total",
+    Kind.COUNTER,
+    "Queries that were answered too late, given up for lack of time, or found no room in the queue",
+)
 QUEUE_LENGTH = _ModelFamily(
     "clipper_queue_length", Kind.GAUGE, "Queries waiting in the model's queue"
 )

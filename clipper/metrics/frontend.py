@@ -8,7 +8,7 @@ thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from clipper.datatypes import DefaultReason
@@ -71,6 +71,7 @@ class ModelMetrics:
         self.round_trip = registry.histogram(families.ROUND_TRIP, name, version)
         self.slack = registry.histogram(families.DEADLINE_SLACK, name, version)
         self.errors = registry.counter(families.MODEL_ERRORS, name, version)
+        self.misses = registry.counter(families.DEADLINE_MISSES, name, version)
         self._latency = registry.histogram(families.MODEL_LATENCY, name, version)
         self._slots = registry.counter(families.BATCH_SLOTS, name, version)
         self._throughput = registry.meter(families.MODEL_THROUGHPUT, name, version)
@@ -104,6 +105,10 @@ class ModelMetrics:
     def model_error(self) -> None:
         """The model failed on one input."""
         self.errors.value += 1
+
+    def missed(self, count: int) -> None:
+        """So many queries got no answer in time; model errors are not among them."""
+        self.misses.value += count
 
     def sent(self, queue_waits_s: Sequence[float], slacks_s: Sequence[float], cap: int) -> None:
         """A batch left; ``cap`` is how many queries it might have held."""
@@ -172,6 +177,7 @@ class FrontendMetrics:
         self._policies: dict[str, PolicyMetrics] = {}
         self._models: dict[tuple[str, str], ModelMetrics] = {}
         self._links: set[tuple[str, str]] = set()
+        self._slos_s: dict[str, float] = {}
         self._responses: dict[int, Counter] = {}
         for result in ("hit", "miss", "coalesced", "bypassed"):
             registry.counter(families.ALL_TASKS, result)
@@ -204,22 +210,26 @@ class FrontendMetrics:
             self._models[key] = ModelMetrics(self._registry, name, version)
         return self._models[key]
 
-    def objective(self, app: str, slo_s: float) -> None:
-        """Show an application's latency objective."""
-        self._registry.gauge(families.SLO, app).set(slo_s)
+    def objectives(self, slos_s: Mapping[str, float]) -> None:
+        """Show the latency objectives of all applications there are."""
+        for app, slo_s in slos_s.items() - self._slos_s.items():
+            self._registry.gauge(families.SLO, app).set(slo_s)
+        self._slos_s = dict(slos_s)
 
     def links(self, links: Collection[tuple[str, str]]) -> None:
         """Show these pairs of application and model, and no others any more."""
-        for app, model in self._links - set(links):
+        before, self._links = self._links, set(links)
+        for app, model in before - self._links:
             self._registry.remove(app=app, model=model)
-        self._links = set(links)
-        for app, model in links:
+        for app, model in self._links - before:
             self._registry.gauge(families.LINKS, app, model).set(1)
 
     def remove_application(self, name: str) -> None:
         """Forget a deleted application."""
         self._applications.pop(name, None)
         self._policies.pop(name, None)
+        self._slos_s.pop(name, None)
+        self._links = {link for link in self._links if link[0] != name}
         self._registry.remove(app=name)
 
     def remove_model(self, name: str, version: str) -> None:
@@ -239,3 +249,7 @@ class FrontendMetrics:
     def snapshot(self) -> Snapshot:
         """Return what this worker has measured so far."""
         return self._registry.snapshot()
+
+    def snapshot_parts(self) -> Iterator[Snapshot]:
+        """Yield the same part by part (see `MetricRegistry.snapshot_parts`)."""
+        return self._registry.snapshot_parts()

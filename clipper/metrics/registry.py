@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from clipper.metrics.instruments import Counter, Gauge, Histogram, Meter
+from clipper.metrics.parts import child_effort, join, portions
 from clipper.metrics.snapshot import (
     Aggregate,
     Child,
@@ -86,13 +87,31 @@ class MetricRegistry:
 
     def snapshot(self) -> Snapshot:
         """Return what every instrument shows now, as JSON-able values."""
-        now_s = self._clock()
-        families = {
-            name: _family_snapshot(family, self._children[name], now_s)
-            for name, family in self._families.items()
-            if self._children[name]
-        }
-        return {"at_s": now_s, "families": families}
+        return join(self.snapshot_parts())
+
+    def snapshot_parts(self) -> Iterator[Snapshot]:
+        """Yield what every instrument shows, part by part, each as of when it is asked for.
+
+        Instruments may come and go meanwhile; what comes is in the next snapshot at the latest.
+        """
+        for portion in portions(self._listed()):
+            now_s = self._clock()
+            yield {
+                "at_s": now_s,
+                "families": {
+                    family.name: _family_snapshot(family, self._shown(family, keys, now_s))
+                    for family, keys in portion
+                },
+            }
+
+    def _listed(self) -> Iterator[tuple[Family, list[tuple[str, ...]], int]]:
+        for name, family in list(self._families.items()):
+            # The keys alone: a list of pairs takes long where there are thousands.
+            yield family, list(self._children[name]), child_effort(family.kind, family.bounds)
+
+    def _shown(self, family: Family, keys: Iterable[tuple[str, ...]], now_s: float) -> list[Child]:
+        children = self._children[family.name]
+        return [(list(key), _value(children[key], now_s)) for key in keys if key in children]
 
     def _child(self, family: Family, labels: tuple[str, ...]) -> Instrument:
         if self._families.setdefault(family.name, family) != family:
@@ -116,12 +135,7 @@ class MetricRegistry:
                 return Meter(self._clock())
 
 
-def _family_snapshot(
-    family: Family, children: dict[tuple[str, ...], Instrument], now_s: float
-) -> FamilySnapshot:
-    shown: list[Child] = [
-        (list(labels), _value(instrument, now_s)) for labels, instrument in children.items()
-    ]
+def _family_snapshot(family: Family, children: list[Child]) -> FamilySnapshot:
     return FamilySnapshot(
         kind=family.kind.value,
         help=family.help,
@@ -130,7 +144,7 @@ def _family_snapshot(
         aggregate=family.aggregate.value,
         exposed=family.exposed,
         bounds=list(family.bounds),
-        children=shown,
+        children=children,
     )
 
 

@@ -80,6 +80,8 @@ class Applications:
     """The table of applications; replaced as a whole by `apply`."""
 
     def __init__(self) -> None:
+        self.times_replaced = 0
+        """Says whether the table, or the links in it, may differ from what was seen before."""
         self._by_name: dict[str, Application] = {}
         self._versions: dict[str, set[str]] = {}
         self._tightest_slo_s: dict[str, float] = {}
@@ -118,6 +120,7 @@ class Applications:
             for linked in application.links:
                 tightest[linked] = min(application.slo_s, tightest.get(linked, math.inf))
         self._by_name, self._versions, self._tightest_slo_s = table, versions, tightest
+        self.times_replaced += 1
 
     def tightest_slo_s(self, model_name: str) -> float | None:
         """Return the smallest latency objective among the applications linked to a model."""

@@ -84,9 +84,11 @@ class TaskExecutor:
             self._leave_queue(task)
         if isinstance(task.shelf, CacheShelf):
             task.shelf.abandon(task.input, task)
-        if reason is DefaultReason.MODEL_ERROR:
+        if reason in (DefaultReason.MODEL_ERROR, DefaultReason.SLO):
             served = self._fleet.get(task.model)
-            if served is not None:
+            if served is not None and reason is DefaultReason.SLO:
+                served.observer.missed(1)
+            elif served is not None:
                 served.observer.model_error()
         for waiter in task.waiters:
             waiter.give_up(task, reason, detail)
@@ -124,6 +126,7 @@ class TaskExecutor:
             query.missed(served.id, DefaultReason.NO_REPLICA, "")
             return
         if len(served.queue) >= self._max_queue_length:
+            served.observer.missed(1)
             query.missed(served.id, DefaultReason.SHED, "")
             return
         task = PredictTask(served.id, query.input, shelf, query)

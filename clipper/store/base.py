@@ -139,6 +139,10 @@ class ConfigStore(abc.ABC):
         """Read the whole configuration atomically."""
 
     @abc.abstractmethod
+    async def read_revision(self) -> int:
+        """Read the configuration's revision alone; the same one means the same configuration."""
+
+    @abc.abstractmethod
     async def update(self, decide: Callable[[ConfigSnapshot], Change]) -> int:
         """Apply what ``decide`` returns for the present snapshot, atomically; return the revision.
 

@@ -122,6 +122,11 @@ class RedisStore(ConfigStore):
                 revision, *hashes = await pipe.execute()
         return decode_snapshot(revision, dict(zip(_CONFIG_HASHES, hashes, strict=True)))
 
+    async def read_revision(self) -> int:
+        """See `ConfigStore.read_revision`."""
+        with self._server.translated():
+            return int(await self._client.get(self._keys.revision) or 0)
+
     async def update(self, decide: Callable[[ConfigSnapshot], Change]) -> int:
         """See `ConfigStore.update`. Writers of this process queue up; others are detected."""
         token = uuid.uuid4().hex

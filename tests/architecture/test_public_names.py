@@ -72,7 +72,15 @@ ORIGINAL_METHODS = {
     "unlink_model_from_app": "app_name, model_name",
     "unregister_application": "name",
 }
-ADDED_METHODS = {"get_workers", "get_policies", "get_policy", "get_feedback_log"}
+ADDED_METHODS = {
+    "get_autoscaling",
+    "set_autoscaling",
+    "stop_autoscaling",
+    "get_workers",
+    "get_policies",
+    "get_policy",
+    "get_feedback_log",
+}
 
 DEPLOYERS = {
     "clipper.deployers.python.deploy_python_closure": (

@@ -10,11 +10,10 @@ import pytest
 from clipper.deployers.python import deploy_python_closure
 from clipper.managers.labels import MODEL_LABEL
 from tests.e2e.clusters import DockerCluster, docker_cluster, eventually
+from tests.e2e.scraped import all_counted, all_up, prometheus_of, two_series_each
 from tests.prometheus import Prometheus
 from tests.stock import StockImages
 
-_HISTOGRAMS = ("end_to_end_latency_ms", "handle_time_ms", "recv_time_ms", "parse_time_ms")
-_SERIES = ("clipper_mc_pred_total", *(f"clipper_mc_{name}_sum" for name in _HISTOGRAMS))
 _INPUT = [float(number) for number in range(200)]
 
 
@@ -35,11 +34,7 @@ def _measured(inputs: Any) -> list[Any]:
 
 @pytest.fixture
 def prometheus(cluster: DockerCluster) -> Prometheus:
-    return _prometheus(cluster)
-
-
-def _prometheus(cluster: DockerCluster) -> Prometheus:
-    return Prometheus(f"http://{cluster.manager.get_metric_addr()}")
+    return prometheus_of(cluster)
 
 
 def _deploy(cluster: DockerCluster, function: Any, replicas: int) -> None:
@@ -50,40 +45,17 @@ def _deploy(cluster: DockerCluster, function: Any, replicas: int) -> None:
     eventually(lambda: cluster.ready_replicas("m", "1") == replicas, "all replicas serve")
 
 
-def _all_up(prometheus: Prometheus, count: int) -> None:
-    eventually(
-        lambda: list(prometheus.targets().values()) == ["up"] * count,
-        f"exactly {count} targets, all up",
-        timeout_s=60,
-    )
-
-
 def test_i6_frontend_and_replicas_are_scraped_and_counted(stock_images: StockImages) -> None:
     """On a cluster of its own, whose Prometheus remembers nothing else."""
     with docker_cluster(stock_images, "python-closure") as cluster:
-        prometheus = _prometheus(cluster)
+        prometheus = prometheus_of(cluster)
         _deploy(cluster, _sum, replicas=2)
         for shift in range(100):
             shifted = [number + shift for number in _INPUT]
             assert cluster.predict("app", input=shifted)["output"] == sum(shifted)
-        _all_up(prometheus, 3)
-        _two_series_each(prometheus)
-        # More when the machine stalled: a query that is late at one replica is sent to the other.
-        eventually(
-            lambda: (prometheus.value("sum(clipper_mc_pred_total)") or 0) >= 100,
-            "every prediction is counted",
-        )
-
-
-def _two_series_each(prometheus: Prometheus) -> None:
-    for name in _SERIES:
-        series = eventually(
-            lambda name=name: len(found := prometheus.series(name)) == 2 and found,
-            f"{name} has two series",
-        )
-        assert {one["model_name"] for one in series} == {"m"}
-        assert {one["model_version"] for one in series} == {"1"}
-        assert len({one["container"] for one in series}) == 2
+        all_up(prometheus, 3)
+        two_series_each(prometheus)
+        all_counted(prometheus, least=100)
 
 
 @pytest.mark.slow
@@ -91,13 +63,13 @@ def test_a_replica_that_was_stopped_is_no_target_any_more(
     cluster: DockerCluster, prometheus: Prometheus
 ) -> None:
     _deploy(cluster, _sum, replicas=2)
-    _all_up(prometheus, 3)
+    all_up(prometheus, 3)
     cluster.connection.set_num_replicas("m", 1, "1")
-    _all_up(prometheus, 2)
+    all_up(prometheus, 2)
     cluster.connection.set_num_replicas("m", 3, "1")
-    _all_up(prometheus, 4)
+    all_up(prometheus, 4)
     cluster.connection.stop_models("m")
-    _all_up(prometheus, 1)
+    all_up(prometheus, 1)
     [frontend] = prometheus.targets()
     assert frontend.startswith("query_frontend-")
     assert frontend.endswith(":1337")
@@ -108,7 +80,7 @@ def test_the_targets_are_the_containers_that_run(
     cluster: DockerCluster, prometheus: Prometheus
 ) -> None:
     _deploy(cluster, _sum, replicas=2)
-    _all_up(prometheus, 3)
+    all_up(prometheus, 3)
     running = cluster.containers("model:m:1")
     assert {container.labels[MODEL_LABEL] for container in running} == {"m_1"}
     names = {f"{container.name}:1390" for container in running}

@@ -21,6 +21,7 @@ class FakeStore(ConfigStore):
         self.snapshot = ConfigSnapshot()
         self.leases: dict[str, WorkerLease] = {}
         self.updates = 0
+        self.whole_reads = 0
         self._epochs = itertools.count(1)
         self._generations = itertools.count(1)
         self._numbers: dict[tuple[VersionedModelId, str], int] = {}
@@ -36,7 +37,12 @@ class FakeStore(ConfigStore):
 
     async def read_snapshot(self) -> ConfigSnapshot:
         self._check()
+        self.whole_reads += 1
         return self.snapshot
+
+    async def read_revision(self) -> int:
+        self._check()
+        return self.snapshot.revision
 
     async def update(self, decide: Callable[[ConfigSnapshot], Change]) -> int:
         self._check()

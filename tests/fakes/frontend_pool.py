@@ -138,7 +138,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 async def _work(index: int, hub_path: str, port: int, rpc_port: int, listen_fd: str) -> None:
     metrics = FrontendMetrics(time.monotonic, "0")
     application = metrics.application("a")
-    hub = MetricsHubClient(hub_path, metrics.snapshot, push_interval_s=0.05)
+    hub = MetricsHubClient(hub_path, metrics.snapshot_parts, push_interval_s=0.05)
     await hub.start()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -22,6 +22,7 @@ from tests.integration.store_support import APP, LEASE, MODEL, always
 
 async def test_empty_store_reads_as_revision_zero(store: RedisStore) -> None:
     assert await store.read_snapshot() == ConfigSnapshot()
+    assert await store.read_revision() == 0
     assert await store.read_leases() == []
 
 
@@ -33,7 +34,7 @@ async def test_everything_written_is_read_back(store: RedisStore) -> None:
         current_versions={"m": "1"},
         serving_versions={"m": "0"},
     )
-    assert await store.update(always(change)) == 1
+    assert await store.update(always(change)) == await store.read_revision() == 1
     assert await store.read_snapshot() == ConfigSnapshot(
         revision=1,
         applications={"hello": dataclasses.replace(APP, generation=1)},

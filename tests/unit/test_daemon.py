@@ -108,3 +108,23 @@ def test_a_negative_cache_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         parse("--prediction_cache_size", "-1")
     assert "must not be negative" in capsys.readouterr().err
+
+
+def test_autoscaling_is_off_by_default_and_its_settings_are_the_clusters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = build_parser().parse_args(["management-frontend"])
+    assert (arguments.autoscale, arguments.namespace) == (None, None)
+    assert (arguments.query_port, arguments.autoscale_cool_down) == (1337, 60)
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["management-frontend", "--autoscale", "docker"])
+    assert "kubernetes" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_logging_as_it_was")
+def test_autoscaling_outside_a_cluster_ends_with_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert main(["management-frontend", "--autoscale", "kubernetes"]) == 1
+    assert "in a pod of the cluster only" in capsys.readouterr().err

@@ -100,20 +100,26 @@ class KubernetesApi:
             client.ApiClient(settings), discoverer=_no_discovery
         )
 
-    def apply(self, wanted: Mapping[str, Any]) -> Object:
+    def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Make the object, or bring what Clipper set of it up to date, and return it.
 
         Fields that others set stay as they are (server-side apply, one field manager).
 
+        Args:
+            dry_run: change nothing; return what it would be.
+
         Raises:
             Refused: the API server refused.
         """
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        if dry_run:
+            query.append(("dryRun", "All"))
         return self._call(
             "patch",
             _path_of(wanted),
             body=json.dumps(wanted),
             content_type="application/apply-patch+yaml",
-            query_params=[("fieldManager", FIELD_MANAGER), ("force", "true")],
+            query_params=query,
             what=f"applying {_named(wanted)}",
         )
 

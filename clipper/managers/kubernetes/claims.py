@@ -7,16 +7,15 @@ machines are never compared to decide that a lease is dead: who finds an old one
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from clipper.errors import ClipperException
-from clipper.managers.kubernetes import names
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.pods import named_object
 from clipper.managers.kubernetes.settings import KubernetesSettings
@@ -30,80 +29,125 @@ _PAUSE_S = 0.5
 _log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clock:
+    """How time is told and waited for."""
+
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC)
+    monotonic_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
 @contextlib.contextmanager
-def claim(api: KubernetesApi, settings: KubernetesSettings, name: str) -> Iterator[bool]:
+def claim(
+    api: KubernetesApi,
+    settings: KubernetesSettings,
+    name: str,
+    clock: Clock = Clock(),
+) -> Iterator[bool]:
     """Claim what the name stands for; yield whether nobody else has. It ends with the block.
 
     Raises:
         ClipperException: the API server refused.
     """
-    holder = uuid.uuid4().hex
-    wanted = _lease(settings, name, holder)
-    lease = api.create(wanted) or _take_over(api, wanted)
+    wanted = _lease(settings, name, uuid.uuid4().hex, clock)
+    lease = api.create(wanted) or _take_over(api, wanted, clock)
     if lease is None:
         yield False
         return
     ended = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(api, lease, ended), daemon=True)
+    renewal = threading.Thread(target=_keep, args=(api, lease, ended, clock), daemon=True)
     renewal.start()
     try:
         yield True
     finally:
         ended.set()
         renewal.join()
-        api.delete(_VERSION, _KIND, name, settings.namespace)
+        _release(api, lease)
 
 
-def _lease(settings: KubernetesSettings, name: str, holder: str) -> Object:
-    lease = named_object(
+def _lease(settings: KubernetesSettings, name: str, holder: str, clock: Clock) -> Object:
+    return named_object(
         _VERSION, _KIND, name, settings,
         spec={
             "holderIdentity": holder,
             "leaseDurationSeconds": _DURATION_S,
-            "renewTime": _now(),
+            "renewTime": _text(clock.now()),
         },
     )  # fmt: skip
-    lease["metadata"]["labels"] = names.labels(settings.cluster_name)
-    return lease
 
 
-def _take_over(api: KubernetesApi, wanted: Object) -> Object | None:
+def _take_over(api: KubernetesApi, wanted: Object, clock: Clock) -> Object | None:
     """Return the lease if its holder has died; None: the holder lives."""
-    name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
-    first = api.get(_VERSION, _KIND, name, namespace)
+    first = _present(api, wanted)
     if first is None:
         return api.create(wanted)
-    if _looks_alive(first):
+    if _looks_alive(first, clock.now()):
         return None
-    give_up_at = time.monotonic() + _WATCHED_S
-    while time.monotonic() < give_up_at:
-        time.sleep(_PAUSE_S)
-        now = api.get(_VERSION, _KIND, name, namespace)
+    give_up_at = clock.monotonic_s() + _WATCHED_S
+    while clock.monotonic_s() < give_up_at:
+        clock.sleep(_PAUSE_S)
+        now = _present(api, wanted)
         if now is None:
             return api.create(wanted)
         if now["spec"].get("renewTime") != first["spec"].get("renewTime"):
             return None
-    first["spec"] = wanted["spec"] | {"renewTime": _now()}
+    first["spec"] = wanted["spec"] | {"renewTime": _text(clock.now())}
     return api.replace(first)
 
 
-def _looks_alive(lease: Object) -> bool:
+def _looks_alive(lease: Object, now: datetime.datetime) -> bool:
+    """Return whether it was renewed a moment ago, or is about to be: clocks differ."""
     renewed = lease["spec"].get("renewTime")
     if not renewed:
         return False
-    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(renewed)
-    return age.total_seconds() < _DURATION_S
+    age = now - datetime.datetime.fromisoformat(renewed)
+    return abs(age.total_seconds()) < _DURATION_S
 
 
-def _renew(api: KubernetesApi, lease: Object, ended: threading.Event) -> None:
-    metadata: dict[str, Any] = lease["metadata"]
+def _keep(api: KubernetesApi, lease: Object, ended: threading.Event, clock: Clock) -> None:
     while not ended.wait(_RENEWAL_S):
         try:
-            change = {"spec": {"renewTime": _now()}}
-            api.patch(_VERSION, _KIND, metadata["name"], metadata["namespace"], change)
+            if not renew(api, lease, clock):
+                _log.warning("the claim %s is another client's now", lease["metadata"]["name"])
+                return
         except ClipperException as error:
-            _log.warning("the claim %s is not renewed: %s", metadata["name"], error)
+            _log.warning("the claim %s is not renewed: %s", lease["metadata"]["name"], error)
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+def renew(api: KubernetesApi, lease: Object, clock: Clock) -> bool:
+    """Show that the holder lives; return whether the lease is still theirs.
+
+    Raises:
+        ClipperException: the API server does not answer, or refused.
+    """
+    now = _present(api, lease)
+    if now is None or _holder(now) != _holder(lease):
+        return False
+    now["spec"]["renewTime"] = _text(clock.now())
+    return api.replace(now) is not None
+
+
+def _release(api: KubernetesApi, lease: Object) -> None:
+    """Delete the lease, unless it is another's by now; one that is left ends by itself."""
+    metadata = lease["metadata"]
+    try:
+        now = _present(api, lease)
+        if now is not None and _holder(now) == _holder(lease):
+            api.delete(_VERSION, _KIND, metadata["name"], metadata["namespace"])
+    except ClipperException as error:
+        _log.warning("the claim %s is not given back: %s", metadata["name"], error)
+
+
+def _present(api: KubernetesApi, lease: Object) -> Object | None:
+    metadata = lease["metadata"]
+    return api.get(_VERSION, _KIND, metadata["name"], metadata["namespace"])
+
+
+def _holder(lease: Object) -> str | None:
+    holder: str | None = lease["spec"].get("holderIdentity")
+    return holder
+
+
+def _text(moment: datetime.datetime) -> str:
+    return moment.isoformat(timespec="microseconds")

@@ -54,9 +54,10 @@ def cluster_objects(
     """Return everything but the anchor.
 
     Args:
-        password: of the own store.
+        password: of the own store; unused with an existing Secret.
     """
-    objects = [secrets(settings, password), *access_objects(settings)]
+    objects = [] if settings.existing_secret else [secrets(settings, password)]
+    objects += access_objects(settings)
     if settings.network_policies:
         objects += policies.network_policies(settings, options.qf_http_thread_pool_size)
     if settings.own_store:

@@ -98,6 +98,23 @@ def first_trouble(pods: Sequence[Mapping[str, Any]], *, final: bool) -> Trouble 
     return None
 
 
+def last_warning(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return the newest warning among events that says more than a reason's name; empty: none.
+
+    A container's state soon tells no more than that the next attempt waits; its events tell why.
+    """
+    warnings = [
+        one for one in events
+        if one.get("type") == "Warning" and not str(one.get("message", "")).startswith("Error: ")
+    ]  # fmt: skip
+    newest = max(warnings, key=_happened, default={})
+    return str(newest.get("message", ""))
+
+
+def _happened(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
 def early_deaths(container: Mapping[str, Any]) -> int:
     """Return how often a container has died that does not serve, if its run was short."""
     if container.get("ready") or not _last_end(container):

@@ -29,12 +29,14 @@ def management_objects(settings: KubernetesSettings, image: str) -> list[dict[st
     cluster, role = settings.cluster_name, names.MANAGEMENT
     name = names.of_cluster("mgmt-frontend", cluster)
     selector = names.selector(cluster, role)
-    words = ["management-frontend", *_listen(settings, MANAGEMENT_PORT)]
+    words = ["management-frontend", *_listen(settings, MANAGEMENT_PORT), *_autoscaler(settings)]
     container = {
         "name": "management-frontend",
         "image": image,
         "args": words,
-        "env": [pods.from_secret("CLIPPER_REDIS_URL", secret_name(cluster), pods.SECRET_REDIS_URL)],
+        "env": [
+            pods.from_secret("CLIPPER_REDIS_URL", secret_name(settings), pods.SECRET_REDIS_URL)
+        ],
         "ports": [pods.port("management", MANAGEMENT_PORT)],
         "resources": SERVICE_RESOURCES,
         "lifecycle": _lame_duck(),
@@ -97,7 +99,7 @@ def _query_workload(
     settings: KubernetesSettings, options: ClusterOptions, name: str, selector: dict[str, str]
 ) -> dict[str, Any]:
     cluster, role = settings.cluster_name, names.QUERY
-    secret = secret_name(cluster)
+    secret = secret_name(settings)
     container = {
         "name": "query-frontend",
         "image": options.query_frontend_image,
@@ -148,6 +150,15 @@ def _query_words(settings: KubernetesSettings, options: ClusterOptions) -> list[
     }
     words = [text for flag, value in flags.items() for text in (flag, str(value))]
     return ["query-frontend", *_listen(settings, QUERY_PORT), *words]
+
+
+def _autoscaler(settings: KubernetesSettings) -> list[str]:
+    if not settings.autoscale_models:
+        return []
+    return [
+        "--autoscale", "kubernetes", "--namespace", settings.namespace,
+        "--autoscale-cool-down", str(settings.autoscale_cool_down_s),
+    ]  # fmt: skip
 
 
 def _listen(settings: KubernetesSettings, port: int) -> list[str]:

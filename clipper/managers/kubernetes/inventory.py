@@ -124,10 +124,8 @@ class Inventory:
         Raises:
             ClipperException: pods are still there when the time is over, or Helm keeps them.
         """
-        anchor = self.anchor()
-        if anchor is not None:
-            self.refuse_helm(anchor)
-        for version, kind in (*WORKLOADS, *self._owned_kinds()):
+        self.refuse_helm()
+        for version, kind in self._owned_kinds():
             for found in self.of_kind(version, kind):
                 name = str(found["metadata"]["name"])
                 if not self._keeps(kind, name):
@@ -135,12 +133,13 @@ class Inventory:
         self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
         self._wait_for_pods(graceful=graceful, limit_s=limit_s)
 
-    def refuse_helm(self, anchor: Object) -> None:
+    def refuse_helm(self) -> None:
         """Return unless the cluster is Helm's to remove.
 
         Raises:
             ClipperException: it is.
         """
+        anchor = self.anchor() or {"metadata": {}}
         if (anchor["metadata"].get("labels") or {}).get(_MANAGED_BY) == _HELM:
             raise ClipperException(
                 f"Cluster {self._cluster} in namespace {self._namespace} was installed by Helm: "
@@ -153,9 +152,9 @@ class Inventory:
         scaler = self.newest("HorizontalPodAutoscaler", policies.AUTOSCALER_VERSIONS)
         optional = [(budget, "PodDisruptionBudget"), (scaler, "HorizontalPodAutoscaler")]
         return [
+            *WORKLOADS,
             *((version, kind) for version, kind in optional if version is not None),
-            POD_MONITOR,
-            ("apps/v1", "Deployment"),
+            *([POD_MONITOR] if self.may_monitor() else []),
             ("v1", "Service"),
             ("networking.k8s.io/v1", "NetworkPolicy"),
             (_RBAC, "RoleBinding"),
@@ -165,6 +164,17 @@ class Inventory:
             ("v1", "ConfigMap"),
             ("coordination.k8s.io/v1", "Lease"),
         ]
+
+    def may_monitor(self) -> bool:
+        """Return whether there is a Prometheus operator that this user may give work.
+
+        Many who may do everything in a namespace have no rights on the operator's own kinds.
+        """
+        version, kind = POD_MONITOR
+        group = version.partition("/")[0]
+        return self._api.offers(version, kind) and self._api.may(
+            "patch", "podmonitors", self._namespace, group
+        )
 
     def newest(self, kind: str, versions: Sequence[str]) -> str | None:
         """Return the newest API version of a kind that the cluster offers; None: it has none."""

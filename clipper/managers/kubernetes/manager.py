@@ -31,7 +31,6 @@ from clipper.managers.kubernetes import (
     failures,
     memory,
     models,
-    monitoring,
     names,
     pod_logs,
     policies,
@@ -40,6 +39,7 @@ from clipper.managers.kubernetes import (
     status,
     store,
     survey,
+    upgrading,
 )
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.claims import claim
@@ -88,7 +88,8 @@ class KubernetesContainerManager(ContainerManager):
         prometheus_image: str | None = stock_image(PROMETHEUS_IMAGE),
         store_image: str | None = None,
         max_frontend_replicas: int | None = None,
-        autoscale_models: bool = True,
+        autoscale_models: bool = False,
+        autoscale_cool_down_s: int = 60,
         network_policies: bool = True,
         frontend_resources: Mapping[str, Any] | None = None,
         model_resources: Mapping[str, Any] | None = None,
@@ -124,6 +125,8 @@ class KubernetesContainerManager(ContainerManager):
             max_frontend_replicas: lets Kubernetes add query frontends by CPU, up to so many.
             autoscale_models: whether the management frontend scales those models that have
                 bounds, see `set_autoscaling`.
+            autoscale_cool_down_s: how long fewer replicas must have been enough before it
+                removes some.
             network_policies: whether to make NetworkPolicies.
             frontend_resources: ``requests`` and ``limits`` of a query frontend.
             model_resources: the same of a model container, such as
@@ -157,6 +160,7 @@ class KubernetesContainerManager(ContainerManager):
             store_image=store_image,
             max_frontend_replicas=max_frontend_replicas,
             autoscale_models=autoscale_models,
+            autoscale_cool_down_s=autoscale_cool_down_s,
             network_policies=network_policies,
             frontend_resources=dict(frontend_resources or FRONTEND_RESOURCES),
             model_resources=dict(model_resources or MODEL_RESOURCES),
@@ -184,6 +188,9 @@ class KubernetesContainerManager(ContainerManager):
         """
         reaching.require_namespace(self._api, self._settings.namespace, self._may_make_namespace)
         before = self._inventory.anchor()
+        if before is not None:
+            self._inventory.refuse_foreign(before)
+            self._keep_service_types(before)
         store.require_storage(self._api, self._settings)
         if before is not None and before["metadata"].get("deletionTimestamp"):
             raise ClipperException(
@@ -196,9 +203,10 @@ class KubernetesContainerManager(ContainerManager):
             self._inventory.refuse_foreign(one)
         try:
             owner = self._api.apply(anchor)
-            self._inventory.apply(objects, owner)
-            self._inventory.prune([anchor, *objects])
-            starting.wait_until_ready(self._api, self._settings)
+            with upgrading.second_frontend(self._api, self._settings, objects):
+                self._inventory.apply(objects, owner)
+                self._inventory.prune([anchor, *objects])
+                starting.wait_until_ready(self._api, self._settings)
             self._attach(reaching.BALANCER_LIMIT_S)
         except BaseException:
             if before is None:
@@ -246,6 +254,8 @@ class KubernetesContainerManager(ContainerManager):
             image_pull_secrets=tuple(record.image_pull_secrets),
             model_resources=dict(record.model_resources),
             model_probes=record.model_probes,
+            autoscale_models=record.autoscale_models,
+            existing_secret=record.existing_secret,
         )
         self._addresses = reaching.find_addresses(
             self._api, self._settings, self._reach, balancer_limit_s
@@ -304,6 +314,23 @@ class KubernetesContainerManager(ContainerManager):
             "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace, change
         )
 
+    def set_autoscaling(self, name: str, version: str, bounds: tuple[int, int] | None) -> None:
+        """Let the number of a version's replicas follow its load between bounds, or no longer."""
+        if bounds is not None:
+            self.connect()  # somebody may have turned it on since
+            if not self._settings.autoscale_models:
+                raise ClipperException(
+                    "This cluster does not scale models. Turn it on, without losing a query: "
+                    "start_clipper with autoscale_models=True, or `clipper up --autoscale`"
+                )
+        found = self._deployment(name, version)
+        if found is None:
+            raise ClipperException(f"No container of model {name}:{version} was ever started here.")
+        self._api.patch(
+            "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace,
+            {"metadata": {"annotations": models.bounds_annotations(bounds)}},
+        )  # fmt: skip
+
     def container_failure(self, name: str, version: str) -> str | None:
         """Return why the version's pods do not stay up; None: nothing is known."""
         pods = self._inventory.pods(names.model_label(name, version))
@@ -349,6 +376,7 @@ class KubernetesContainerManager(ContainerManager):
 
     def stop_all(self, graceful: bool = True) -> None:
         """Stop everything; the store's volume and the memory of the models stay."""
+        self._inventory.refuse_helm()
         running = self._inventory.models()
         if running:
             memory.keep(self._api, self._settings, running)
@@ -414,13 +442,22 @@ class KubernetesContainerManager(ContainerManager):
         assert self._addresses is not None
         return self._addresses
 
+    def _keep_service_types(self, anchor: Object) -> None:
+        """Take over what the running cluster has, unless the user said what they want."""
+        if self._types_given:
+            return
+        with contextlib.suppress(ClipperException):  # another version's record: made anew
+            kept = dict(cluster.record_of(anchor).service_types)
+            self._settings = dataclasses.replace(
+                self._settings, service_types=check_service_types(kept)
+            )
+
     def _offers(self) -> cluster.Offers:
-        version, kind = monitoring.POD_MONITOR
         newest = self._inventory.newest
         return cluster.Offers(
             budget=newest("PodDisruptionBudget", policies.BUDGET_VERSIONS),
             autoscaler=newest("HorizontalPodAutoscaler", policies.AUTOSCALER_VERSIONS),
-            pod_monitor=self._api.offers(version, kind),
+            pod_monitor=self._inventory.may_monitor(),
         )
 
     def _password(self) -> str:
@@ -438,6 +475,8 @@ class KubernetesContainerManager(ContainerManager):
         for one in memory.kept(self._api, self._settings):
             try:
                 self._apply_model(one.model, one.num_replicas)
+                if one.bounds is not None and self._settings.autoscale_models:
+                    self.set_autoscaling(one.model.name, one.model.version, one.bounds)
             except ClipperException as error:
                 _log.warning(
                     "[%s] model %s:%s of an earlier run is not started: %s",

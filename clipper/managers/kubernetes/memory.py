@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from clipper.managers.kubernetes import names, pods
 from clipper.managers.kubernetes.api import KubernetesApi, Object
-from clipper.managers.kubernetes.models import Model, model_of
+from clipper.managers.kubernetes.models import Model, bounds_of, model_of
 from clipper.managers.kubernetes.settings import KubernetesSettings
 
 _KEY = "models.json"
@@ -16,16 +16,21 @@ _KEY = "models.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """A model version and how many replicas it had."""
+    """A model version, how many replicas it had, and between what bounds they follow its load."""
 
     model: Model
     num_replicas: int
+    bounds: tuple[int, int] | None
 
 
 def keep(api: KubernetesApi, settings: KubernetesSettings, deployments: Iterable[Object]) -> None:
     """Write down what these Deployments run; the object outlives the cluster."""
     rows = [
-        {**dataclasses.asdict(model_of(one)), "num_replicas": int(one["spec"].get("replicas", 1))}
+        {
+            **dataclasses.asdict(model_of(one)),
+            "num_replicas": int(one["spec"].get("replicas", 1)),
+            "bounds": bounds_of(one),
+        }
         for one in deployments
     ]
     name = names.kept(settings.cluster_name)
@@ -43,6 +48,7 @@ def kept(api: KubernetesApi, settings: KubernetesSettings) -> list[Kept]:
             Kept(
                 Model(row["name"], row["version"], row["input_type"], row["image"]),
                 int(row["num_replicas"]),
+                tuple(row["bounds"]) if row.get("bounds") else None,
             )
             for row in rows
         ]

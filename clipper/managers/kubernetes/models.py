@@ -100,6 +100,28 @@ def model_deployment(
     }
 
 
+def bounds_annotations(bounds: tuple[int, int] | None) -> dict[str, str | None]:
+    """Return the annotations that the autoscaler reads; None where there shall be none.
+
+    Args:
+        bounds: fewest and most replicas; None: it leaves the version alone.
+    """
+    fewest, most = (None, None) if bounds is None else (str(bounds[0]), str(bounds[1]))
+    return {names.AUTOSCALE_MIN_ANNOTATION: fewest, names.AUTOSCALE_MAX_ANNOTATION: most}
+
+
+def bounds_of(deployment: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the bounds of a version; None: it has none, or they cannot be read."""
+    annotations = deployment["metadata"].get("annotations") or {}
+    try:
+        return (
+            int(annotations[names.AUTOSCALE_MIN_ANNOTATION]),
+            int(annotations[names.AUTOSCALE_MAX_ANNOTATION]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 def pull_policy(image: str, usual: str) -> str:
     """Return when nodes pull the image: a name in a registry may mean a newer build by now."""
     host, slash, _ = image.partition("/")
@@ -144,6 +166,6 @@ def _environment(
         "CLIPPER_DRAIN_TIMEOUT_S": str(_DRAIN_S),
     }
     token = pods.from_secret(
-        "CLIPPER_TOKEN", secret_name(settings.cluster_name), pods.SECRET_TOKEN, optional=True
+        "CLIPPER_TOKEN", secret_name(settings), pods.SECRET_TOKEN, optional=True
     )
     return [*(pods.value(name, text) for name, text in fixed.items()), token]

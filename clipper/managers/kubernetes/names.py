@@ -29,6 +29,7 @@ POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 """Set by Kubernetes itself on pods of a StatefulSet."""
 
 _LIMIT = 63
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _HASH_LENGTH = 8
 
 
@@ -61,16 +62,17 @@ def model_deployment(name: str, version: str, cluster_name: str) -> str:
     """Return the name of a model version's Deployment; no two versions share one.
 
     ``digits`` ``1`` is ``digits-1-deployment-at-C``. A name that could also be read as another
-    model's, or is too long, gets a hash.
+    model's, that Kubernetes does not take, or that is too long, gets a hash.
     """
     plain = of_cluster(f"{name}-{version}-deployment", cluster_name)
     ambiguous = "-" in version or "-deployment-at-" in name
-    if not ambiguous and len(plain) <= _LIMIT:
+    if not ambiguous and len(plain) <= _LIMIT and _OBJECT_NAME.fullmatch(plain):
         return plain
+    # Two dashes: before a version that is a hash itself, a plain name never has them.
     digest = _digest(f"{name} {version}")
-    tail = of_cluster(f"{digest}-deployment", cluster_name)
+    tail = of_cluster(f"--{digest}-deployment", cluster_name)
     head = re.sub(r"[^a-z0-9-]", "-", f"{name}-{version}".lower())
-    return f"{head[: _LIMIT - len(tail) - 1].strip('-')}-{tail}"
+    return head[: _LIMIT - len(tail)].rstrip("-") + tail
 
 
 def model_claim(name: str, version: str, cluster_name: str) -> str:

@@ -110,8 +110,8 @@ def _address(
 ) -> str:
     if reach.proxy is not None:
         return addresses.through_proxy(reach.proxy, settings.namespace, name, port)
-    service = _service(api, settings, name, balancer_limit_s)
     in_cluster = _IN_CLUSTER in os.environ
+    service = _service(api, settings, name, 0.0 if in_cluster else balancer_limit_s)
     node = ""
     if addresses.needs_node(service) and not in_cluster:
         node = addresses.node_address(api.list("v1", "Node"), reach.use_internal_ip)

@@ -64,6 +64,9 @@ class KubernetesSettings:
     redis_storage_class: str | None = None
     """None: the cluster's default class."""
     token: str | None = None
+    existing_secret: str | None = None
+    """Name of the Secret with the store's address, its password and the token; None: the cluster's
+    own one, made of these settings."""
     image_pull_secrets: tuple[str, ...] = ()
     image_pull_policy: str = "IfNotPresent"
     prometheus_image: str | None = None
@@ -72,7 +75,9 @@ class KubernetesSettings:
     max_frontend_replicas: int | None = None
     """With a number, a HorizontalPodAutoscaler keeps the frontends between this and theirs."""
     autoscale_models: bool = False
-    """Whether the management frontend may scale models."""
+    """Whether the management frontend scales those models that have bounds."""
+    autoscale_cool_down_s: int = 60
+    """How long fewer replicas must have been enough before some are removed."""
     network_policies: bool = True
     frontend_resources: Mapping[str, Any] = dataclasses.field(
         default_factory=lambda: dict(FRONTEND_RESOURCES)
@@ -136,6 +141,8 @@ class ClusterRecord:
     image_pull_secrets: Sequence[str]
     model_resources: Mapping[str, Any]
     model_probes: bool
+    autoscale_models: bool = False
+    existing_secret: str | None = None
 
     @classmethod
     def of(cls, settings: KubernetesSettings, workers: int) -> ClusterRecord:
@@ -148,6 +155,8 @@ class ClusterRecord:
             image_pull_secrets=list(settings.image_pull_secrets),
             model_resources=dict(settings.model_resources),
             model_probes=settings.model_probes,
+            autoscale_models=settings.autoscale_models,
+            existing_secret=settings.existing_secret,
         )
 
     def to_json(self) -> str:

@@ -12,7 +12,7 @@ from clipper.errors import ContainerStartError
 from clipper.managers.deaths import last_error
 from clipper.managers.kubernetes import names
 from clipper.managers.kubernetes.api import KubernetesApi, Object, Refused
-from clipper.managers.kubernetes.failures import Trouble, first_trouble
+from clipper.managers.kubernetes.failures import Trouble, first_trouble, last_warning
 from clipper.managers.kubernetes.inventory import Inventory
 from clipper.managers.kubernetes.settings import KubernetesSettings
 
@@ -60,30 +60,36 @@ def wait_until_ready(
 
 def done(workload: Mapping[str, Any]) -> bool:
     """Return whether a Deployment or StatefulSet runs as it was applied, with nothing old left."""
-    spec, status = workload["spec"], workload.get("status", {})
-    wanted = spec.get("replicas", 1)
+    wanted, status = workload["spec"].get("replicas", 1), workload.get("status", {})
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
         return False
-    current = status.get("updateRevision") == status.get("currentRevision") or (
-        workload["kind"] == "Deployment"
-    )
     updated = status.get("updatedReplicas", 0)
-    if workload["kind"] == "StatefulSet" and current:
+    if workload["kind"] == "StatefulSet":
+        if status.get("updateRevision") != status.get("currentRevision"):
+            return False  # the last pod is not the new one yet, or not ready
         updated = max(updated, status.get("currentReplicas", 0))
-    return bool(
-        updated >= wanted
-        and status.get("readyReplicas", 0) >= wanted
-        and status.get("replicas", 0) <= max(wanted, status.get("readyReplicas", 0))
-    )
+    counts = (updated, status.get("readyReplicas", 0), status.get("replicas", 0))
+    return all(count == wanted for count in counts)
 
 
 def explain(api: KubernetesApi, settings: KubernetesSettings, trouble: Trouble) -> str:
     """Return what is wrong with a pod, and how its log ends."""
     text = f"pod {trouble.pod} {trouble.text}. "
     if not trouble.container:
-        return text + f"`kubectl -n {settings.namespace} describe pod {trouble.pod}` has more"
+        warning = last_warning(_events(api, settings, trouble.pod))
+        told = f"Kubernetes tells: {warning}. " if warning else ""
+        return f"{text}{told}`kubectl -n {settings.namespace} describe pod {trouble.pod}` has more"
     log = log_end(api, settings, trouble.pod, trouble.container, previous=trouble.previous)
     return text + quote(trouble.pod, log)
+
+
+def _events(api: KubernetesApi, settings: KubernetesSettings, pod: str) -> Sequence[Object]:
+    """Return what happened to a pod; nothing if this user may not know."""
+    wanted = f"involvedObject.kind=Pod,involvedObject.name={pod}"
+    try:
+        return api.list("v1", "Event", settings.namespace, fields=wanted)
+    except Refused:
+        return []
 
 
 def log_end(

@@ -59,8 +59,7 @@ def role_name(one: Mapping[str, Any]) -> str:
 def _row(
     pod: Mapping[str, Any], namespace: str, role: str, index: int, now: datetime.datetime
 ) -> ProcessRow:
-    containers = pod.get("status", {}).get("containerStatuses") or [{}]
-    container = containers[0]
+    container = _main_container(pod)
     runs = bool(container.get("state", {}).get("running"))
     return {
         "role": role,
@@ -73,6 +72,13 @@ def _row(
         "uptime_s": failures.uptime_s(container, now),
         "log": f"kubectl -n {namespace} logs {pod['metadata']['name']}",
     }
+
+
+def _main_container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the status of the pod's first container; statuses are in the order of their names."""
+    name = pod["spec"]["containers"][0]["name"]
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return next((status for status in statuses if status["name"] == name), {})
 
 
 def _state(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:

@@ -16,9 +16,10 @@ _GRACE_S = 30
 _VOLUME = "data"
 
 
-def secret_name(cluster_name: str) -> str:
+def secret_name(settings: KubernetesSettings) -> str:
     """Return the name of the Secret with the store's address and the token."""
-    return names.of_cluster("clipper-secrets", cluster_name)
+    own = names.of_cluster("clipper-secrets", settings.cluster_name)
+    return settings.existing_secret or own
 
 
 def volume_claim_name(cluster_name: str) -> str:
@@ -51,7 +52,7 @@ def external_url(url: str | None, host: str | None, port: int) -> str | None:
 
 def password_of(api: KubernetesApi, settings: KubernetesSettings) -> str | None:
     """Return the password that the own store runs with; None: it does not run."""
-    name = secret_name(settings.cluster_name)
+    name = secret_name(settings)
     found = api.get("v1", "Secret", name, settings.namespace)
     coded = ((found or {}).get("data") or {}).get(pods.SECRET_REDIS_PASSWORD)
     return None if coded is None else base64.b64decode(coded).decode()
@@ -103,7 +104,7 @@ def secrets(settings: KubernetesSettings, password: str) -> dict[str, Any]:
     if settings.token:
         texts[pods.SECRET_TOKEN] = settings.token
     data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-    name = secret_name(settings.cluster_name)
+    name = secret_name(settings)
     return pods.named_object("v1", "Secret", name, settings, type="Opaque", data=data)
 
 
@@ -126,7 +127,7 @@ def store_objects(settings: KubernetesSettings, image: str) -> list[dict[str, An
         ],
         "env": [
             pods.from_secret(
-                "CLIPPER_REDIS_PASSWORD", secret_name(cluster), pods.SECRET_REDIS_PASSWORD
+                "CLIPPER_REDIS_PASSWORD", secret_name(settings), pods.SECRET_REDIS_PASSWORD
             )
         ],
         "ports": [pods.port("redis", REDIS_PORT)],

@@ -45,6 +45,9 @@ CALLS = {
     "stop_inactive_model_versions": (["m"],),
     "stop_all_model_containers": (),
     "get_workers": (),
+    "get_autoscaling": (),
+    "set_autoscaling": ("m", 1, 2),
+    "stop_autoscaling": ("m",),
     "_unregister_versioned_models": ({"m": ["1"]},),
 }
 NEED_NO_CONNECTION = {
@@ -221,14 +224,21 @@ def test_build_needs_valid_names_but_no_connection(
         unconnected.build_model("m_1", 1, str(tmp_path), "base")
 
 
-def test_interrupted_start_stops_the_cluster(
-    connection: ClipperConnection, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("runs", [False, True])
+def test_interrupted_start_stops_what_it_started(
+    unconnected: ClipperConnection,
+    cluster: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    runs: bool,
 ) -> None:
+    cluster.running = runs
+
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(connection, "_wait_for_restored_models", interrupt)
+    monkeypatch.setattr(unconnected, "_wait_for_restored_models", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        connection.start_clipper()
-    assert cluster.events[-1] == "stop all graceful=False"
-    assert not connection.connected
+        unconnected.start_clipper()
+    stopped = "stop all graceful=False" in cluster.events
+    assert stopped is not runs
+    assert unconnected.connected is runs

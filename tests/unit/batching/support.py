@@ -57,6 +57,7 @@ class Observer:
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.queue_waits_s: list[float] = []
+        self.misses = 0
 
     def sent(self, queue_waits_s: list[float], slacks_s: list[float], cap: int) -> None:
         self.sizes.append(len(queue_waits_s))
@@ -64,6 +65,9 @@ class Observer:
 
     def answered(self, size: int, result: object, round_trip_s: float) -> None:
         pass
+
+    def missed(self, count: int) -> None:
+        self.misses += count
 
 
 class Bench:

@@ -122,6 +122,22 @@ def test_hopeless_queries_get_their_default_before_a_batch_is_wasted() -> None:
     assert inputs(replica)[-1] == ["fine"]
 
 
+def test_answers_after_the_deadline_are_counted() -> None:
+    bench = Bench()
+    replica = bench.replica()
+    for slo_s in (0.05, 0.06, 0.5):
+        bench.put(str(slo_s), slo_s=slo_s)
+    bench.clock.settle()
+    bench.clock.advance(0.1)
+    replica.answer()
+    assert bench.observer.misses == 2
+
+    bench.put("in time", slo_s=0.1)
+    bench.clock.settle()
+    replica.answer()
+    assert bench.observer.misses == 2
+
+
 def test_an_idle_replica_probes_with_the_head_however_hopeless() -> None:
     bench = Bench()
     replica = bench.replica(FixedPolicy(4))

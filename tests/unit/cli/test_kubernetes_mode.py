@@ -89,6 +89,7 @@ def test_options_of_other_modes_are_refused(option: dict[str, Any], flag: str) -
         (("--pull-secret", "s"), "--pull-secret"),
         (("--create-namespace",), "--create-namespace"),
         (("--max-frontends", "2"), "--max-frontends"),
+        (("--autoscale",), "--autoscale"),
         (("--no-prometheus",), "--registry or --no-prometheus"),
     ],
 )
@@ -118,11 +119,13 @@ def test_up_gives_the_manager_what_was_said(
         "--storage", "2Gi", "--storage-class", "fast", "--service-type", "query=LoadBalancer",
         "--service-type", "metric=ClusterIP", "--pull-secret", "a", "--pull-secret", "b",
         "--registry", "reg.example.com/ml", "--token", "t",
+        "--autoscale",
     )  # fmt: skip
     assert outcome.out.startswith("Clipper is running")
     assert {name: value for name, value in given(manager).items() if "_image" not in name} == {
         "create_namespace_if_not_exists": True,
         "max_frontend_replicas": 5,
+        "autoscale_models": True,
         "redis_storage": "2Gi",
         "redis_storage_class": "fast",
         "service_types": {"query": "LoadBalancer", "metric": "ClusterIP"},

@@ -165,6 +165,17 @@ async def test_an_unknown_policy_spoils_only_its_own_application(worker: Worker)
     assert not worker.running.done()
 
 
+async def test_what_did_not_change_is_not_read_again(worker: Worker) -> None:
+    await register(worker, "1")
+    reads, looks = worker.shared.whole_reads, len(worker.watched.store_states)
+    worker.shared.announce()
+    await eventually(lambda: len(worker.watched.store_states) > looks)
+    assert worker.shared.whole_reads == reads
+
+    await register(worker, "1", "2")
+    assert worker.shared.whole_reads > reads
+
+
 async def test_a_switch_is_remembered_for_workers_that_start_later(worker: Worker) -> None:
     await register(worker, "1", "2", current="1")
     worker.container("1")

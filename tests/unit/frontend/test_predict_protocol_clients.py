@@ -202,3 +202,15 @@ async def test_a_late_body_of_a_stopping_server_is_the_other_class_s_to_end() ->
 
     assert connection.fallback is not None
     assert connection.fallback.calls == ["connection_made", "shutdown"]
+
+
+async def test_a_retiring_server_ends_each_connection_behind_an_answer() -> None:
+    connection, container = open_connection()
+    compute(connection, container, "x")
+    connection.door.retiring = True
+    assert not connection.transport.closed, "an idle client may be about to send"
+    connection.send(post("x"))
+
+    [(_, headers, _)] = split(connection.transport.take())
+    assert headers["connection"] == "close"
+    assert connection.transport.closed

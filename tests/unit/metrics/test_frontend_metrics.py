@@ -89,6 +89,7 @@ def test_a_batch_from_queue_to_answer(metrics: FrontendMetrics) -> None:
     model.cap(7, 8)
     model.replicas("ready", 2)
     model.queue_length(3)
+    model.missed(2)
     found = _samples(metrics)
     for name, total in {
         "clipper_queue_wait_seconds_sum": 0.004,
@@ -98,6 +99,7 @@ def test_a_batch_from_queue_to_answer(metrics: FrontendMetrics) -> None:
         "clipper_batch_round_trip_seconds_sum": 0.005,
         "clipper_batch_size_sum": 2.0,
         "clipper_batch_slots_total": 8.0,
+        "clipper_deadline_misses_total": 2.0,
         "clipper_queue_length": 3.0,
     }.items():
         assert found[name, "m", "1"] == pytest.approx(total), name

@@ -49,6 +49,9 @@ class ModelObserver:
     def answered(self, size: int, result: BatchResult, round_trip_s: float) -> None:
         pass
 
+    def missed(self, count: int) -> None:
+        self._counts["missed"] += count
+
     def cache_hit(self) -> None:
         self._counts["hit"] += 1
 

@@ -68,3 +68,27 @@ def test_a_cache_of_no_bytes_forgets_queries_that_were_not_answered() -> None:
     bench.clock.advance(0.01)
 
     assert bench.cache.in_flight <= 2, "only what a replica computes"
+
+
+def test_queries_that_a_version_gave_no_answer_in_time_are_counted_for_it() -> None:
+    bench = Bench(max_queue_length=2)
+    container = bench.serve(slo_ms=50.0, model={"batch_size": 1})
+    queries = [query for n in range(5) for query in bench.ask(b"%d" % n).queries]
+    shed = [query for query in queries if query.reason is DefaultReason.SHED]
+    bench.clock.advance(0.06)
+    assert {query.reason for query in queries} == {DefaultReason.SHED, DefaultReason.SLO}
+    given_up = bench.observer.counts["missed"] - len(shed)
+    assert given_up == len(queries) - len(shed) - len(container.inputs)
+
+    for index in range(len(container.inputs)):
+        container.answer(index)
+    assert bench.observer.counts["missed"] == len(queries)
+
+
+def test_errors_of_a_model_are_no_missed_deadlines() -> None:
+    bench = Bench()
+    container = bench.serve()
+    bench.ask(b"x")
+    bench.clock.settle()
+    container.answer(errors={0: "no"})
+    assert (bench.observer.counts["error"], bench.observer.counts["missed"]) == (1, 0)
