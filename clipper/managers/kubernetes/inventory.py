@@ -127,13 +127,25 @@ class Inventory:
         anchor = self.anchor()
         if anchor is not None:
             self.refuse_helm(anchor)
+        give_up_at = time.monotonic() + limit_s
+        if graceful:
+            # While they drain, they ask models and write to the store what was learned.
+            for one in filter(_is_frontend, self.workloads()):
+                self._api.delete(
+                    one["apiVersion"], one["kind"], one["metadata"]["name"], self._namespace
+                )
+            while self._must_wait(left := list(filter(_is_frontend, self.pods())), give_up_at):
+                self._kill(filter(has_ended, left))
+                time.sleep(_PAUSE_S)
         for version, kind in self._owned_kinds():
             for found in self.of_kind(version, kind):
                 name = str(found["metadata"]["name"])
                 if not self._keeps(kind, name):
                     self._api.delete(version, kind, name, self._namespace)
         self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
-        self._wait_for_pods(graceful=graceful, limit_s=limit_s)
+        while self._must_wait(left := self.pods(), give_up_at):
+            self._kill(filter(has_ended, left) if graceful else left)
+            time.sleep(_PAUSE_S)
 
     def refuse_helm(self, anchor: Object) -> None:
         """Return unless the cluster is Helm's to remove.
@@ -181,18 +193,34 @@ class Inventory:
         """Return the newest API version of a kind that the cluster offers; None: it has none."""
         return next((one for one in versions if self._api.offers(one, kind)), None)
 
-    def _wait_for_pods(self, *, graceful: bool, limit_s: float) -> None:
-        give_up_at = time.monotonic() + limit_s
-        while left := self.pods():
-            if not graceful:
-                for pod in left:
-                    self._api.delete(
-                        "v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0
-                    )
-            if time.monotonic() >= give_up_at:
-                stuck = ", ".join(str(pod["metadata"]["name"]) for pod in left)
-                raise ClipperException(
-                    f"These pods of cluster {self._cluster} do not end: {stuck}. Look at them with "
-                    f"`kubectl -n {self._namespace} describe pod`"
-                )
-            time.sleep(_PAUSE_S)
+    def _must_wait(self, left: Sequence[Object], give_up_at: float) -> bool:
+        """Return whether there are pods left.
+
+        Raises:
+            ClipperException: there are, and the time is over.
+        """
+        if left and time.monotonic() >= give_up_at:
+            stuck = ", ".join(str(pod["metadata"]["name"]) for pod in left)
+            raise ClipperException(
+                f"These pods of cluster {self._cluster} do not end: {stuck}. Look at them with "
+                f"`kubectl -n {self._namespace} describe pod`"
+            )
+        return bool(left)
+
+    def _kill(self, pods: Iterable[Object]) -> None:
+        for pod in pods:
+            self._api.delete("v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0)
+
+
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Return whether nothing runs any more in a pod that is being deleted.
+
+    Old kubelets take up to a minute to say so by removing it.
+    """
+    containers = pod.get("status", {}).get("containerStatuses") or ()
+    ending = bool(pod["metadata"].get("deletionTimestamp"))
+    return ending and bool(containers) and not any("running" in one["state"] for one in containers)
+
+
+def _is_frontend(one: Object) -> bool:
+    return one["metadata"]["labels"].get(names.ROLE_LABEL) in (names.QUERY, names.MANAGEMENT)

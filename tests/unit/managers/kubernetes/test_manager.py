@@ -230,6 +230,23 @@ def test_stopping_one_cluster_leaves_the_others(api: FakeKubernetes) -> None:
 # --- stop and start again -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("graceful", [True, False])
+def test_frontends_end_before_the_models_and_the_store_that_they_need(
+    api: FakeKubernetes, graceful: bool
+) -> None:
+    one = started(api, prometheus_image="p:1")
+    one.deploy_model("m", "1", "doubles", "m:1")
+    one.stop_all(graceful=graceful)
+    deleted = [(kind, name) for verb, (kind, _, name) in api.changes if verb == "delete"]
+    needed = [
+        ("StatefulSet", "redis-at-c"), ("Service", "redis-at-c"), ("NetworkPolicy", "redis-at-c"),
+        ("Deployment", "m-1-deployment-at-c"),
+    ]  # fmt: skip
+    frontends = [("Pod", "query-frontend-at-c-0"), ("Pod", "mgmt-frontend-at-c-0")]
+    last, first = max(map(deleted.index, frontends)), min(map(deleted.index, needed))
+    assert last < first or not graceful
+
+
 def test_models_are_back_after_a_stop(api: FakeKubernetes) -> None:
     one = started(api)
     one.deploy_model("m", "1", "doubles", "m:1", 2)
