@@ -135,7 +135,7 @@ class Inventory:
                     one["apiVersion"], one["kind"], one["metadata"]["name"], self._namespace
                 )
             while self._must_wait(left := list(filter(_is_frontend, self.pods())), give_up_at):
-                self._kill(filter(has_ended, left))
+                self.clear_away(left)
                 time.sleep(_PAUSE_S)
         for version, kind in self._owned_kinds():
             for found in self.of_kind(version, kind):
@@ -144,7 +144,10 @@ class Inventory:
                     self._api.delete(version, kind, name, self._namespace)
         self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
         while self._must_wait(left := self.pods(), give_up_at):
-            self._kill(filter(has_ended, left) if graceful else left)
+            if graceful:
+                self.clear_away(left)
+            else:
+                self._kill(left)
             time.sleep(_PAUSE_S)
 
     def refuse_helm(self, anchor: Object) -> None:
@@ -207,16 +210,21 @@ class Inventory:
             )
         return bool(left)
 
+    def clear_away(self, pods: Iterable[Object]) -> None:
+        """Remove those that have ended.
+
+        Old kubelets take up to a minute to do so; until then a StatefulSet makes no new pod of
+        that name, and volumes stay claimed.
+        """
+        self._kill(filter(has_ended, pods))
+
     def _kill(self, pods: Iterable[Object]) -> None:
         for pod in pods:
             self._api.delete("v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0)
 
 
 def has_ended(pod: Mapping[str, Any]) -> bool:
-    """Return whether nothing runs any more in a pod that is being deleted.
-
-    Old kubelets take up to a minute to say so by removing it.
-    """
+    """Return whether nothing runs any more in a pod that is being deleted."""
     containers = pod.get("status", {}).get("containerStatuses") or ()
     ending = bool(pod["metadata"].get("deletionTimestamp"))
     return ending and bool(containers) and not any("running" in one["state"] for one in containers)

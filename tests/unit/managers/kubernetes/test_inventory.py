@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from clipper.managers.kubernetes.inventory import has_ended
+from clipper.managers.kubernetes import names
+from clipper.managers.kubernetes.inventory import Inventory, has_ended
+from clipper.managers.kubernetes.settings import KubernetesSettings
+from tests.fakes.fake_kubernetes import FakeKubernetes
 
 RUNNING: dict[str, Any] = {"running": {"startedAt": "2024-05-01T10:00:00Z"}}
 TERMINATED: dict[str, Any] = {"terminated": {"exitCode": 0}}
@@ -35,3 +38,14 @@ def pod(*states: dict[str, Any], ending: bool = True) -> dict[str, Any]:
 )
 def test_a_pod_has_ended_when_nothing_runs_in_it_any_more(one: dict[str, Any], ended: bool) -> None:
     assert has_ended(one) is ended
+
+
+def test_only_pods_that_have_ended_are_cleared_away() -> None:
+    api = FakeKubernetes()
+    inventory = Inventory(api, KubernetesSettings(cluster_name="c"))
+    labels = names.selector("c", names.QUERY)
+    for name, one in (("running", pod(RUNNING)), ("ended", pod(TERMINATED))):
+        metadata = one["metadata"] | {"name": name, "namespace": "default", "labels": labels}
+        api.create({"apiVersion": "v1", "kind": "Pod", **one, "metadata": metadata})
+    inventory.clear_away(inventory.pods())
+    assert api.named("Pod") == ["running"]
