@@ -125,13 +125,28 @@ class Inventory:
             ClipperException: pods are still there when the time is over, or Helm keeps them.
         """
         self.refuse_helm()
+        give_up_at = time.monotonic() + limit_s
+        if graceful:
+            # While they drain, they ask models and write to the store what was learned.
+            for one in filter(_is_frontend, self.workloads()):
+                self._api.delete(
+                    one["apiVersion"], one["kind"], one["metadata"]["name"], self._namespace
+                )
+            while self._must_wait(left := list(filter(_is_frontend, self.pods())), give_up_at):
+                self.clear_away(left)
+                time.sleep(_PAUSE_S)
         for version, kind in self._owned_kinds():
             for found in self.of_kind(version, kind):
                 name = str(found["metadata"]["name"])
                 if not self._keeps(kind, name):
                     self._api.delete(version, kind, name, self._namespace)
         self._api.delete("v1", "ConfigMap", names.anchor(self._cluster), self._namespace)
-        self._wait_for_pods(graceful=graceful, limit_s=limit_s)
+        while self._must_wait(left := self.pods(), give_up_at):
+            if graceful:
+                self.clear_away(left)
+            else:
+                self._kill(left)
+            time.sleep(_PAUSE_S)
 
     def refuse_helm(self) -> None:
         """Return unless the cluster is Helm's to remove.
@@ -180,18 +195,39 @@ class Inventory:
         """Return the newest API version of a kind that the cluster offers; None: it has none."""
         return next((one for one in versions if self._api.offers(one, kind)), None)
 
-    def _wait_for_pods(self, *, graceful: bool, limit_s: float) -> None:
-        give_up_at = time.monotonic() + limit_s
-        while left := self.pods():
-            if not graceful:
-                for pod in left:
-                    self._api.delete(
-                        "v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0
-                    )
-            if time.monotonic() >= give_up_at:
-                stuck = ", ".join(str(pod["metadata"]["name"]) for pod in left)
-                raise ClipperException(
-                    f"These pods of cluster {self._cluster} do not end: {stuck}. Look at them with "
-                    f"`kubectl -n {self._namespace} describe pod`"
-                )
-            time.sleep(_PAUSE_S)
+    def _must_wait(self, left: Sequence[Object], give_up_at: float) -> bool:
+        """Return whether there are pods left.
+
+        Raises:
+            ClipperException: there are, and the time is over.
+        """
+        if left and time.monotonic() >= give_up_at:
+            stuck = ", ".join(str(pod["metadata"]["name"]) for pod in left)
+            raise ClipperException(
+                f"These pods of cluster {self._cluster} do not end: {stuck}. Look at them with "
+                f"`kubectl -n {self._namespace} describe pod`"
+            )
+        return bool(left)
+
+    def clear_away(self, pods: Iterable[Object]) -> None:
+        """Remove those that have ended.
+
+        Old kubelets take up to a minute to do so; until then a StatefulSet makes no new pod of
+        that name, and volumes stay claimed.
+        """
+        self._kill(filter(has_ended, pods))
+
+    def _kill(self, pods: Iterable[Object]) -> None:
+        for pod in pods:
+            self._api.delete("v1", "Pod", pod["metadata"]["name"], self._namespace, grace_s=0)
+
+
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Return whether nothing runs any more in a pod that is being deleted."""
+    containers = pod.get("status", {}).get("containerStatuses") or ()
+    ending = bool(pod["metadata"].get("deletionTimestamp"))
+    return ending and bool(containers) and not any("running" in one["state"] for one in containers)
+
+
+def _is_frontend(one: Object) -> bool:
+    return one["metadata"]["labels"].get(names.ROLE_LABEL) in (names.QUERY, names.MANAGEMENT)

@@ -104,7 +104,8 @@ class KubernetesContainerManager(ContainerManager):
             cluster_name: at most 34 lower case letters, digits and '-'.
             kubernetes_proxy_addr: ``host:port`` of a ``kubectl proxy`` through which the
                 frontends are reached.
-            redis_ip: an existing Redis; None starts a store of the cluster's own.
+            redis_ip: an existing Redis; None starts a store of the cluster's own. One that runs
+                keeps what it has.
             redis_port: its port, or the port of the own store's Service.
             useInternalIP: reach node ports at nodes' internal addresses, if there are no others.
             namespace: must exist, unless it is to be made.
@@ -116,7 +117,7 @@ class KubernetesContainerManager(ContainerManager):
             redis_storage: size of the own store's volume; None: no volume, so that
                 configuration and feedback are lost with the store's pod.
             redis_storage_class: None: the default one of the Kubernetes cluster.
-            token: secret that models must present; None: none.
+            token: secret that models must present; None: that of the running cluster, else none.
             image_pull_secrets: names of Secrets in the namespace.
             image_pull_policy: of images that are in no registry of their own; others that may
                 change under their name are always looked up.
@@ -182,7 +183,8 @@ class KubernetesContainerManager(ContainerManager):
             Whether it was started; False: it ran already.
 
         Raises:
-            ClipperException: the namespace or a volume cannot be had; nothing was changed.
+            ClipperException: the namespace or a volume cannot be had, or the cluster runs with
+                another Redis or token; nothing was changed.
             ContainerStartError: a pod did not become ready. Of a cluster that was started anew
                 nothing is left.
         """
@@ -191,6 +193,7 @@ class KubernetesContainerManager(ContainerManager):
         if before is not None:
             self._inventory.refuse_foreign(before)
             self._keep_service_types(before)
+            self._settings = store.as_running(self._api, self._settings)
         store.require_storage(self._api, self._settings)
         if before is not None and before["metadata"].get("deletionTimestamp"):
             raise ClipperException(

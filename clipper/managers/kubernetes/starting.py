@@ -37,6 +37,7 @@ def wait_until_ready(
     started, told = time.monotonic(), ""
     while waiting := [one for one in inventory.workloads() if not _of_model(one) and not done(one)]:
         pods = [pod for pod in inventory.pods() if not _of_model(pod)]
+        inventory.clear_away(pods)
         trouble = first_trouble(pods, final=True)
         waited_s = time.monotonic() - started
         if trouble is None and waited_s >= limit_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import urllib.parse
 from typing import Any
 
@@ -52,10 +53,45 @@ def external_url(url: str | None, host: str | None, port: int) -> str | None:
 
 def password_of(api: KubernetesApi, settings: KubernetesSettings) -> str | None:
     """Return the password that the own store runs with; None: it does not run."""
+    return _known(api, settings).get(pods.SECRET_REDIS_PASSWORD)
+
+
+def as_running(api: KubernetesApi, settings: KubernetesSettings) -> KubernetesSettings:
+    """Return the settings with the running cluster's store and token where none were given.
+
+    Raises:
+        ClipperException: others were given. Processes read them when they start, so that one half
+            of the cluster would not know the other.
+    """
+    known = _known(api, settings)
+    if not known:
+        return settings
+    url, token = known.get(pods.SECRET_REDIS_URL, ""), known.get(pods.SECRET_TOKEN)
+    own = pods.SECRET_REDIS_PASSWORD in known
+    changed = [
+        what
+        for what, is_changed in (
+            ("Redis", settings.redis_url is not None and settings.redis_url != url),
+            ("token", settings.token is not None and settings.token != token),
+        )
+        if is_changed
+    ]
+    if changed:
+        raise ClipperException(
+            f"Cluster {settings.cluster_name} runs with another {' and another '.join(changed)}. "
+            "Stop it first (stop_all or `clipper down`), or leave it as it is by giving none"
+        )
+    if own:
+        port = urllib.parse.urlsplit(url).port or settings.redis_port
+        return dataclasses.replace(settings, token=token, redis_port=port)
+    return dataclasses.replace(settings, token=token, redis_url=url)
+
+
+def _known(api: KubernetesApi, settings: KubernetesSettings) -> dict[str, str]:
+    """Return what the Secret of the running cluster holds."""
     name = secret_name(settings)
-    found = api.get("v1", "Secret", name, settings.namespace)
-    coded = ((found or {}).get("data") or {}).get(pods.SECRET_REDIS_PASSWORD)
-    return None if coded is None else base64.b64decode(coded).decode()
+    found = api.get("v1", "Secret", name, settings.namespace) or {}
+    return {key: base64.b64decode(text).decode() for key, text in (found.get("data") or {}).items()}
 
 
 def require_storage(api: KubernetesApi, settings: KubernetesSettings) -> None:

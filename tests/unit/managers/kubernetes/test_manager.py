@@ -106,12 +106,44 @@ def test_what_is_not_wanted_any_more_goes(api: FakeKubernetes) -> None:
     assert {one for one in api.named("ConfigMap") if "prometheus" in one} == set()
 
 
-def test_the_own_store_goes_when_another_is_given_but_not_its_volume(api: FakeKubernetes) -> None:
-    started(api)
-    manager(api, redis_url="redis://elsewhere:6379/0").start_clipper(options())
-    assert api.named("StatefulSet") == ["query-frontend-at-c"]
-    assert "redis-at-c" not in api.named("Service")
-    assert api.named("PersistentVolumeClaim") == ["data-redis-at-c-0"]
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"token": "t"},
+        {"redis_url": "redis://:secret@r:6379/0", "token": "t"},
+        {"redis_port": 6380},
+    ],
+)
+def test_who_gives_no_redis_and_no_token_leaves_them_as_they_are(
+    api: FakeKubernetes, given: dict[str, Any]
+) -> None:
+    """Else the next model would come without the token that the frontends want."""
+    started(api, **given)
+    before = json.dumps(sorted(api.objects.items()))
+    assert manager(api).start_clipper(options()) is False
+    assert json.dumps(sorted(api.objects.items())) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ({}, {"redis_ip": "10.0.0.9"}, "another Redis"),
+        ({"redis_ip": "10.0.0.9"}, {"redis_ip": "10.0.0.8"}, "another Redis"),
+        ({"token": "one"}, {"token": "two"}, "another token"),
+        ({}, {"token": "two"}, "another token"),
+    ],
+)
+def test_the_store_and_the_token_of_what_runs_are_not_changed(
+    api: FakeKubernetes, first: dict[str, Any], second: dict[str, Any], named: str
+) -> None:
+    started(api, **first)
+    before = json.dumps(sorted(api.objects.items()))
+    with pytest.raises(ClipperException, match=f"runs with {named}. Stop it first") as caught:
+        manager(api, **second).start_clipper(options())
+    assert "10.0.0" not in str(caught.value)
+    assert json.dumps(sorted(api.objects.items())) == before
+    manager(api).stop_all()
+    started(api, **second)
 
 
 def test_a_further_start_keeps_models_and_their_claims(api: FakeKubernetes) -> None:
@@ -228,6 +260,23 @@ def test_stopping_one_cluster_leaves_the_others(api: FakeKubernetes) -> None:
 
 
 # --- stop and start again -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+def test_frontends_end_before_the_models_and_the_store_that_they_need(
+    api: FakeKubernetes, graceful: bool
+) -> None:
+    one = started(api, prometheus_image="p:1")
+    one.deploy_model("m", "1", "doubles", "m:1")
+    one.stop_all(graceful=graceful)
+    deleted = [(kind, name) for verb, (kind, _, name) in api.changes if verb == "delete"]
+    needed = [
+        ("StatefulSet", "redis-at-c"), ("Service", "redis-at-c"), ("NetworkPolicy", "redis-at-c"),
+        ("Deployment", "m-1-deployment-at-c"),
+    ]  # fmt: skip
+    frontends = [("Pod", "query-frontend-at-c-0"), ("Pod", "mgmt-frontend-at-c-0")]
+    last, first = max(map(deleted.index, frontends)), min(map(deleted.index, needed))
+    assert last < first or not graceful
 
 
 def test_models_are_back_after_a_stop(api: FakeKubernetes) -> None:

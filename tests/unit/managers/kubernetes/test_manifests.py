@@ -33,7 +33,7 @@ from .examples import (
 )
 
 OLDEST = Version("1.20")
-VERSIONS = [version for version in all_versions() if Version(version) >= OLDEST]
+VERSIONS = sorted({one for one in all_versions() if Version(one) >= OLDEST}, key=Version)
 
 each_case = pytest.mark.parametrize("case", CASES)
 clusters = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?", fullmatch=True)
@@ -65,16 +65,19 @@ def test_the_validator_knows_old_and_new_versions() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid(version: str) -> None:
-    for case in CASES:
+    """Those of every kind of cluster in the oldest and newest version, of one in all between.
+
+    Versions before those that the validator knows are asked themselves, in tests/kubernetes.
+    """
+    for case in CASES if version in (VERSIONS[0], VERSIONS[-1]) else ["everything"]:
         for one in objects(case, offers=offers_of(version)):
             assert problem(version, json.dumps(one, sort_keys=True)) == "", (case, one["metadata"])
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_oldest_autoscaler_is_valid_where_it_is_known(version: str) -> None:
+def test_the_plainest_autoscaler_is_valid() -> None:
     found = objects("autoscaled", offers=Offers(autoscaler="autoscaling/v1"))
     [scaler] = of_kind(found, "HorizontalPodAutoscaler")
-    assert problem(version, json.dumps(scaler)) == ""
+    assert problem(VERSIONS[-1], json.dumps(scaler)) == ""
 
 
 def test_what_is_not_offered_is_left_out() -> None:
