@@ -6,7 +6,6 @@ from clipper.errors import ClipperException
 
 _EXTRAS = {
     "kubernetes": "kubernetes",
-    "yaml": "kubernetes",
 }
 """Top-level module → the extra of the distribution that installs it."""
 
