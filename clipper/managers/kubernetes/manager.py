@@ -10,14 +10,12 @@ import contextlib
 import dataclasses
 import datetime
 import logging
-import os
-import secrets as random_secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import clipper
-from clipper.errors import ClipperException, ContainerStartError
+from clipper.errors import ClipperException
 from clipper.managers.base import (
     REDIS_PORT,
     ClusterOptions,
@@ -26,25 +24,24 @@ from clipper.managers.base import (
 )
 from clipper.managers.findings import Finding
 from clipper.managers.kubernetes import (
+    applying,
     cluster,
     diagnosis,
     failures,
     memory,
-    models,
     names,
     pod_logs,
-    policies,
     reaching,
     starting,
     status,
     store,
     survey,
-    upgrading,
 )
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.claims import claim
 from clipper.managers.kubernetes.inventory import Inventory
 from clipper.managers.kubernetes.models import Model
+from clipper.managers.kubernetes.replicas import Replicas
 from clipper.managers.kubernetes.settings import (
     FRONTEND_RESOURCES,
     MODEL_RESOURCES,
@@ -52,7 +49,7 @@ from clipper.managers.kubernetes.settings import (
     check_kubernetes_name,
     check_service_types,
 )
-from clipper.managers.labels import CLUSTER_LABEL, create_model_container_label
+from clipper.managers.labels import create_model_container_label
 from clipper.managers.stock_images import PROMETHEUS_IMAGE, stock_image
 
 _STOP_LIMIT_S = 120.0
@@ -199,24 +196,16 @@ class KubernetesContainerManager(ContainerManager):
             raise ClipperException(
                 f"Cluster {self.cluster_name} is being removed at this moment; try again"
             )
-        offers = self._offers()
-        objects = cluster.cluster_objects(self._settings, options, offers, self._password())
-        anchor = cluster.anchor_object(self._settings, options)
-        for one in (anchor, *objects):
-            self._inventory.refuse_foreign(one)
+        planned = applying.plan(self._api, self._settings, self._inventory, options)
         try:
-            owner = self._api.apply(anchor)
-            with upgrading.second_frontend(self._api, self._settings, objects):
-                self._inventory.apply(objects, owner)
-                self._inventory.prune([anchor, *objects])
-                starting.wait_until_ready(self._api, self._settings)
+            applying.carry_out(self._api, self._settings, self._inventory, planned)
             self._attach(reaching.BALANCER_LIMIT_S)
         except BaseException:
             if before is None:
                 # Ctrl-C included: what was not reported as started must not run on.
                 self._undo_start()
             raise
-        self._restore()
+        self._replicas().restore()
         return before is None
 
     def manifests(self, options: ClusterOptions, *, secrets: bool = False) -> str:
@@ -226,12 +215,9 @@ class KubernetesContainerManager(ContainerManager):
             secrets: whether the Secret is there, too, with the password of the store that runs,
                 or a new one.
         """
-        from clipper.managers.kubernetes import rendering  # only this needs PyYAML
-
-        objects = rendering.render(self._settings, options, self._offers())
-        if secrets:
-            objects.append(store.secrets(self._settings, self._password()))
-        return rendering.to_yaml(objects)
+        return applying.manifests(
+            self._api, self._settings, self._inventory, options, secrets=secrets
+        )
 
     def connect(self) -> None:
         """Attach to the running cluster of this name, perhaps started by another process.
@@ -249,17 +235,7 @@ class KubernetesContainerManager(ContainerManager):
                 f"{self.cluster_name} runs in namespace {self._settings.namespace}. Start it with "
                 "ClipperConnection.start_clipper() or `clipper --mode kubernetes up`"
             )
-        record = cluster.record_of(anchor)
-        self._settings = dataclasses.replace(
-            self._settings,
-            service_types=dict(record.service_types),
-            prometheus_image=self._settings.prometheus_image if record.prometheus else None,
-            image_pull_secrets=tuple(record.image_pull_secrets),
-            model_resources=dict(record.model_resources),
-            model_probes=record.model_probes,
-            autoscale_models=record.autoscale_models,
-            existing_secret=record.existing_secret,
-        )
+        self._settings = cluster.record_of(anchor).applied_to(self._settings)
         self._addresses = reaching.find_addresses(
             self._api, self._settings, self._reach, balancer_limit_s
         )
@@ -295,11 +271,11 @@ class KubernetesContainerManager(ContainerManager):
     ) -> None:
         """Make the version's Deployment, or change the one that there is, pod by pod."""
         _check_replicas(num_replicas)
-        self._apply_model(Model(name, version, input_type, image), num_replicas)
+        self._replicas().apply(Model(name, version, input_type, image), num_replicas)
 
     def get_num_replicas(self, name: str, version: str) -> int:
         """Return how many pods the version shall have, connected or not."""
-        found = self._deployment(name, version)
+        found = self._replicas().find(name, version)
         return 0 if found is None else int(found["spec"].get("replicas", 1))
 
     def set_num_replicas(
@@ -307,32 +283,13 @@ class KubernetesContainerManager(ContainerManager):
     ) -> None:
         """Change the number of pods; those that leave are drained."""
         _check_replicas(num_replicas)
-        found = self._deployment(name, version)
-        if found is None:
-            if num_replicas:
-                self._apply_model(Model(name, version, input_type, image), num_replicas)
-            return
-        change = {"spec": {"replicas": num_replicas}}
-        self._api.patch(
-            "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace, change
-        )
+        self._replicas().bring_to(Model(name, version, input_type, image), num_replicas)
 
     def set_autoscaling(self, name: str, version: str, bounds: tuple[int, int] | None) -> None:
         """Let the number of a version's replicas follow its load between bounds, or no longer."""
         if bounds is not None:
             self.connect()  # somebody may have turned it on since
-            if not self._settings.autoscale_models:
-                raise ClipperException(
-                    "This cluster does not scale models. Turn it on, without losing a query: "
-                    "start_clipper with autoscale_models=True, or `clipper up --autoscale`"
-                )
-        found = self._deployment(name, version)
-        if found is None:
-            raise ClipperException(f"No container of model {name}:{version} was ever started here.")
-        self._api.patch(
-            "apps/v1", "Deployment", found["metadata"]["name"], self._settings.namespace,
-            {"metadata": {"annotations": models.bounds_annotations(bounds)}},
-        )  # fmt: skip
+        self._replicas().set_bounds(name, version, bounds)
 
     def container_failure(self, name: str, version: str) -> str | None:
         """Return why the version's pods do not stay up; None: nothing is known."""
@@ -368,14 +325,14 @@ class KubernetesContainerManager(ContainerManager):
         """Remove the versions' Deployments, whose pods drain; unknown ones are ignored."""
         for name, versions in models.items():
             for version in [versions] if isinstance(versions, str) else versions:
-                found = self._deployment(name, str(version))
+                found = self._replicas().find(name, str(version))
                 if found is not None:
-                    self._remove_model(found)
+                    self._replicas().remove(found)
 
     def stop_all_model_containers(self) -> None:
         """Remove every model's Deployment."""
         for found in self._inventory.models():
-            self._remove_model(found)
+            self._replicas().remove(found)
 
     def stop_all(self, graceful: bool = True) -> None:
         """Stop everything; the store's volume and the memory of the models stay."""
@@ -397,10 +354,7 @@ class KubernetesContainerManager(ContainerManager):
                 f"Cluster {self.cluster_name} runs; stop it first (stop_all or `clipper down`)."
             )
         memory.forget(self._api, self._settings)
-        wanted = {CLUSTER_LABEL: self.cluster_name}
-        place = self._settings.namespace
-        for found in self._api.list("v1", "PersistentVolumeClaim", place, wanted):
-            self._api.delete("v1", "PersistentVolumeClaim", found["metadata"]["name"], place)
+        store.forget_volume(self._api, self._settings)
 
     def status(self) -> ClusterStatus:
         """Return what runs; a cluster that does not run has state ``stopped`` and no children."""
@@ -455,67 +409,14 @@ class KubernetesContainerManager(ContainerManager):
                 self._settings, service_types=check_service_types(kept)
             )
 
-    def _offers(self) -> cluster.Offers:
-        newest = self._inventory.newest
-        return cluster.Offers(
-            budget=newest("PodDisruptionBudget", policies.BUDGET_VERSIONS),
-            autoscaler=newest("HorizontalPodAutoscaler", policies.AUTOSCALER_VERSIONS),
-            pod_monitor=self._inventory.may_monitor(),
-        )
-
-    def _password(self) -> str:
-        """Return the own store's password: the one that it runs with, or a new one."""
-        return store.password_of(self._api, self._settings) or random_secrets.token_urlsafe(24)
-
     def _undo_start(self) -> None:
         try:
             self._inventory.remove(graceful=False, limit_s=_KILL_LIMIT_S)
         except ClipperException as error:
             _log.warning("[%s] the failed start left something: %s", self.cluster_name, error)
 
-    def _restore(self) -> None:
-        """Run the models that ran when the cluster was last stopped."""
-        for one in memory.kept(self._api, self._settings):
-            try:
-                self._apply_model(one.model, one.num_replicas)
-                if one.bounds is not None and self._settings.autoscale_models:
-                    self.set_autoscaling(one.model.name, one.model.version, one.bounds)
-            except ClipperException as error:
-                _log.warning(
-                    "[%s] model %s:%s of an earlier run is not started: %s",
-                    self.cluster_name, one.model.name, one.model.version, error,
-                )  # fmt: skip
-        memory.forget(self._api, self._settings)
-
-    def _apply_model(self, model: Model, num_replicas: int) -> None:
-        owner = self._inventory.anchor()
-        if owner is None:
-            raise ClipperException("No Clipper query frontend to attach model container to")
-        deployment = models.model_deployment(self._settings, model, num_replicas, os.environ)
-        objects = [deployment]
-        version = self._inventory.newest("PodDisruptionBudget", policies.BUDGET_VERSIONS)
-        if version is not None:
-            name = deployment["metadata"]["name"]
-            objects.append(policies.model_budget(self._settings, version, model.label, name))
-        try:
-            self._inventory.apply(objects, owner)
-        except ClipperException as error:
-            raise ContainerStartError(
-                f"Could not create a Kubernetes deployment. Model: {model.name}:{model.version}. "
-                f"{error}"
-            ) from error
-
-    def _deployment(self, name: str, version: str) -> Object | None:
-        place = self._settings.namespace
-        found = names.model_deployment(name, version, self.cluster_name)
-        return self._api.get("apps/v1", "Deployment", found, place)
-
-    def _remove_model(self, deployment: Object) -> None:
-        place, name = self._settings.namespace, deployment["metadata"]["name"]
-        version = self._inventory.newest("PodDisruptionBudget", policies.BUDGET_VERSIONS)
-        if version is not None:
-            self._api.delete(version, "PodDisruptionBudget", name, place)
-        self._api.delete("apps/v1", "Deployment", name, place)
+    def _replicas(self) -> Replicas:
+        return Replicas(self._api, self._settings, self._inventory)
 
 
 def _check_replicas(count: int) -> None:

@@ -159,6 +159,19 @@ class ClusterRecord:
             existing_secret=settings.existing_secret,
         )
 
+    def applied_to(self, settings: KubernetesSettings) -> KubernetesSettings:
+        """Return the settings with what the running cluster was made with."""
+        return dataclasses.replace(
+            settings,
+            service_types=dict(self.service_types),
+            prometheus_image=settings.prometheus_image if self.prometheus else None,
+            image_pull_secrets=tuple(self.image_pull_secrets),
+            model_resources=dict(self.model_resources),
+            model_probes=self.model_probes,
+            autoscale_models=self.autoscale_models,
+            existing_secret=self.existing_secret,
+        )
+
     def to_json(self) -> str:
         """Return the text that the anchor holds; equal records give equal texts."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

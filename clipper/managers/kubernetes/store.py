@@ -12,6 +12,7 @@ from clipper.managers.base import REDIS_PORT
 from clipper.managers.kubernetes import names, pods
 from clipper.managers.kubernetes.api import KubernetesApi, Refused
 from clipper.managers.kubernetes.settings import SERVICE_RESOURCES, KubernetesSettings
+from clipper.managers.labels import CLUSTER_LABEL
 
 _GRACE_S = 30
 _VOLUME = "data"
@@ -92,6 +93,13 @@ def _known(api: KubernetesApi, settings: KubernetesSettings) -> dict[str, str]:
     name = secret_name(settings)
     found = api.get("v1", "Secret", name, settings.namespace) or {}
     return {key: base64.b64decode(text).decode() for key, text in (found.get("data") or {}).items()}
+
+
+def forget_volume(api: KubernetesApi, settings: KubernetesSettings) -> None:
+    """Remove the own store's volume; none is no error."""
+    kind, wanted = ("v1", "PersistentVolumeClaim"), {CLUSTER_LABEL: settings.cluster_name}
+    for found in api.list(*kind, settings.namespace, wanted):
+        api.delete(*kind, found["metadata"]["name"], settings.namespace)
 
 
 def require_storage(api: KubernetesApi, settings: KubernetesSettings) -> None:
