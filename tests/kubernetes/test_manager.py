@@ -12,6 +12,7 @@ import requests
 
 from clipper.admin.connection import ClipperConnection
 from clipper.errors import ClipperException
+from clipper.managers.labels import MODEL_LABEL
 from clipper.managers.stock_images import stock_image
 from tests.e2e.clusters import Cluster, eventually
 from tests.e2e.kubernetes_clusters import KubernetesCluster, kubernetes_manager
@@ -174,9 +175,11 @@ def said_of(cluster: KubernetesCluster, model: str, image: str, data: str = "") 
     return str(caught.value)
 
 
-def nothing_left(cluster: KubernetesCluster) -> bool:
+def all_end(cluster: KubernetesCluster) -> bool:
+    """Return whether every pod of a model is on its way out."""
     pods = cluster.core.list_namespaced_pod(cluster.namespace).items
-    return not any("ai.clipper.model_container.label" in pod.metadata.labels for pod in pods)
+    models = [pod for pod in pods if MODEL_LABEL in pod.metadata.labels]
+    return all(pod.metadata.deletion_timestamp for pod in models)
 
 
 def test_models_that_do_not_run(cluster: KubernetesCluster, tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_models_that_do_not_run(cluster: KubernetesCluster, tmp_path: Path) -> N
     assert "Last lines of pod raising-1-deployment-at-" in text
     assert cluster.manager._inventory.models() == []
     assert cluster.connection.get_all_models() == []
-    eventually(lambda: nothing_left(cluster), "no pod is left", timeout_s=60)
+    eventually(lambda: all_end(cluster), "no pod stays")
 
 
 def test_a_model_that_needs_too_much_memory(cluster: KubernetesCluster) -> None:

@@ -68,7 +68,6 @@ def objects(cluster: KubernetesCluster) -> dict[tuple[str, str], str]:
         (kind, one["metadata"]["name"]): one["metadata"]["uid"]
         for version, kind in kinds
         for one in inventory.of_kind(version, kind)
-        if kind != "Lease"
     }
 
 

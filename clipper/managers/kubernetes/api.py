@@ -31,7 +31,6 @@ _PLURALS = {
     "Endpoints": "endpoints",
     "Event": "events",
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
-    "Lease": "leases",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",
     "Node": "nodes",

@@ -1,7 +1,9 @@
-"""Letting one client at a time do a thing, wherever the clients are: a Lease that is renewed.
+"""Letting one client at a time do a thing, wherever the clients are: a lease that is renewed.
 
-A client that dies stops renewing, and blocks others for half a minute at most. Clocks of two
-machines are never compared to decide that a lease is dead: who finds an old one watches it.
+It is a ConfigMap: the Lease of Kubernetes would say the same, but the roles ``admin`` and ``edit``
+give no right on those. A client that dies stops renewing, and blocks others for half a minute at
+most. Clocks of two machines are never compared to decide that a lease is dead: who finds an old
+one watches it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from clipper.errors import ClipperException
+from clipper.managers.kubernetes import names
 from clipper.managers.kubernetes.api import KubernetesApi, Object
 from clipper.managers.kubernetes.pods import named_object
 from clipper.managers.kubernetes.settings import KubernetesSettings
 
-_VERSION, _KIND = "coordination.k8s.io/v1", "Lease"
+_VERSION, _KIND = "v1", "ConfigMap"
+_HOLDER, _RENEWED = "holder", "renewed"
 _RENEWAL_S = 3.0
 _DURATION_S = 15
 _WATCHED_S = 2 * _RENEWAL_S + 1
@@ -68,12 +72,8 @@ def claim(
 
 def _lease(settings: KubernetesSettings, name: str, holder: str, clock: Clock) -> Object:
     return named_object(
-        _VERSION, _KIND, name, settings,
-        spec={
-            "holderIdentity": holder,
-            "leaseDurationSeconds": _DURATION_S,
-            "renewTime": _text(clock.now()),
-        },
+        _VERSION, _KIND, name, settings, names.CLAIM,
+        data={_HOLDER: holder, _RENEWED: _text(clock.now())},
     )  # fmt: skip
 
 
@@ -90,18 +90,18 @@ def _take_over(api: KubernetesApi, wanted: Object, clock: Clock) -> Object | Non
         now = _present(api, wanted)
         if now is None:
             return api.create(wanted)
-        if now["spec"].get("renewTime") != first["spec"].get("renewTime"):
+        if _data(now).get(_RENEWED) != _data(first).get(_RENEWED):
             return None
-    first["spec"] = wanted["spec"] | {"renewTime": _text(clock.now())}
+    first["data"] = wanted["data"] | {_RENEWED: _text(clock.now())}
     return api.replace(first)
 
 
 def _looks_alive(lease: Object, now: datetime.datetime) -> bool:
     """Return whether it was renewed a moment ago, or is about to be: clocks differ."""
-    renewed = lease["spec"].get("renewTime")
-    if not renewed:
+    try:
+        age = now - datetime.datetime.fromisoformat(_data(lease)[_RENEWED])
+    except (KeyError, ValueError, TypeError):
         return False
-    age = now - datetime.datetime.fromisoformat(renewed)
     return abs(age.total_seconds()) < _DURATION_S
 
 
@@ -124,7 +124,7 @@ def renew(api: KubernetesApi, lease: Object, clock: Clock) -> bool:
     now = _present(api, lease)
     if now is None or _holder(now) != _holder(lease):
         return False
-    now["spec"]["renewTime"] = _text(clock.now())
+    now["data"][_RENEWED] = _text(clock.now())
     return api.replace(now) is not None
 
 
@@ -145,8 +145,11 @@ def _present(api: KubernetesApi, lease: Object) -> Object | None:
 
 
 def _holder(lease: Object) -> str | None:
-    holder: str | None = lease["spec"].get("holderIdentity")
-    return holder
+    return _data(lease).get(_HOLDER)
+
+
+def _data(lease: Object) -> dict[str, str]:
+    return lease.get("data") or {}
 
 
 def _text(moment: datetime.datetime) -> str:

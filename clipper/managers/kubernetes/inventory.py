@@ -8,7 +8,7 @@ from typing import Any
 
 from clipper.errors import ClipperException
 from clipper.managers.kubernetes import names, policies
-from clipper.managers.kubernetes.api import KubernetesApi, Object
+from clipper.managers.kubernetes.api import KubernetesApi, Object, Refused
 from clipper.managers.kubernetes.monitoring import POD_MONITOR
 from clipper.managers.kubernetes.settings import KubernetesSettings
 from clipper.managers.labels import CLUSTER_LABEL
@@ -16,6 +16,7 @@ from clipper.managers.labels import CLUSTER_LABEL
 WORKLOADS = (("apps/v1", "StatefulSet"), ("apps/v1", "Deployment"))
 _RBAC = "rbac.authorization.k8s.io/v1"
 _PAUSE_S = 0.2
+_FORBIDDEN = 403
 
 _HELM = "Helm"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -60,6 +61,18 @@ class Inventory:
         """Return the cluster's objects of a kind."""
         return self._api.list(version, kind, self._namespace, {CLUSTER_LABEL: self._cluster})
 
+    def _visible(self, version: str, kind: str) -> Sequence[Object]:
+        """Return the cluster's objects of a kind that this user may see.
+
+        Whoever may not see those of a kind made none; and what others made goes with its owner.
+        """
+        try:
+            return self.of_kind(version, kind)
+        except Refused as refusal:
+            if refusal.status == _FORBIDDEN:
+                return []
+            raise
+
     def apply(self, objects: Iterable[Mapping[str, Any]], owner: Object) -> None:
         """Make the objects, or bring them up to date; deleting the owner deletes them.
 
@@ -103,14 +116,13 @@ class Inventory:
         """Remove what an earlier start of the cluster needed and this one does not."""
         needed = {(one["kind"], one["metadata"]["name"]) for one in wanted}
         for version, kind in self._owned_kinds():
-            for found in self.of_kind(version, kind):
+            for found in self._visible(version, kind):
                 metadata = found["metadata"]
-                of_model = metadata["labels"].get(names.ROLE_LABEL) == names.MODEL
+                role, name = metadata["labels"].get(names.ROLE_LABEL), str(metadata["name"])
                 network = kind == "NetworkPolicy"  # one for all models
-                name = str(metadata["name"])
-                if kind == "Lease" or (kind, name) in needed or self._keeps(kind, name):
+                if (kind, name) in needed or self._keeps(kind, name):
                     continue
-                if network or not of_model:
+                if network or role not in (names.MODEL, names.CLAIM):
                     self._api.delete(version, kind, name, self._namespace)
 
     def _keeps(self, kind: str, name: str) -> bool:
@@ -136,7 +148,7 @@ class Inventory:
                 self.clear_away(left)
                 time.sleep(_PAUSE_S)
         for version, kind in self._owned_kinds():
-            for found in self.of_kind(version, kind):
+            for found in self._visible(version, kind):
                 name = str(found["metadata"]["name"])
                 if not self._keeps(kind, name):
                     self._api.delete(version, kind, name, self._namespace)
@@ -177,7 +189,6 @@ class Inventory:
             ("v1", "ServiceAccount"),
             ("v1", "Secret"),
             ("v1", "ConfigMap"),
-            ("coordination.k8s.io/v1", "Lease"),
         ]
 
     def may_monitor(self) -> bool:

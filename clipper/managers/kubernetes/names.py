@@ -17,6 +17,8 @@ MANAGEMENT = "mgmt-frontend"
 QUERY = "query-frontend"
 METRICS = "metrics"
 MODEL = "model"
+CLAIM = "claim"
+"""Not of a pod, but of what says who changes a model version."""
 
 NAME_ANNOTATION = "ai.clipper/model-name"
 VERSION_ANNOTATION = "ai.clipper/model-version"
@@ -76,7 +78,7 @@ def model_deployment(name: str, version: str, cluster_name: str) -> str:
 
 
 def model_claim(name: str, version: str, cluster_name: str) -> str:
-    """Return the name of the Lease of who changes a model version."""
+    """Return the name of the object that says who changes a model version."""
     return f"claim-{model_deployment(name, version, cluster_name)}"
 
 

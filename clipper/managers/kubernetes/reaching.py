@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Sequence
 
 from clipper.errors import ClipperException
 from clipper.managers.base import MANAGEMENT_PORT, QUERY_PORT
@@ -114,8 +115,18 @@ def _address(
     service = _service(api, settings, name, 0.0 if in_cluster else balancer_limit_s)
     node = ""
     if addresses.needs_node(service) and not in_cluster:
-        node = addresses.node_address(api.list("v1", "Node"), reach.use_internal_ip)
+        node = addresses.node_address(_nodes(api), reach.use_internal_ip)
     return addresses.direct_address(service, node, in_cluster)
+
+
+def _nodes(api: KubernetesApi) -> Sequence[Object]:
+    try:
+        return api.list("v1", "Node")
+    except Refused as refusal:
+        raise ClipperException(
+            f"{refusal}. Without the nodes' addresses, go through `kubectl proxy` with "
+            "kubernetes_proxy_addr (--proxy), or use service_types LoadBalancer"
+        ) from refusal
 
 
 def _service(

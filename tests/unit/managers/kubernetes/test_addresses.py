@@ -9,6 +9,7 @@ import pytest
 from clipper.errors import ClipperException
 from clipper.managers.kubernetes import reaching
 from clipper.managers.kubernetes.addresses import direct_address, node_address
+from clipper.managers.kubernetes.api import Refused
 from clipper.managers.kubernetes.reaching import Reach, find_addresses
 from clipper.managers.kubernetes.settings import KubernetesSettings
 from tests.fakes.fake_kubernetes import FakeKubernetes
@@ -103,6 +104,16 @@ def test_all_addresses_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     found = found_with("load balancers", Reach(None, use_internal_ip=False))
     assert found.query == "query-frontend-at-c.n.svc:1337"
     assert found.metric == "metrics-at-c.n.svc:9090"
+
+
+def test_who_may_not_look_at_nodes_is_told_other_ways() -> None:
+    api = FakeKubernetes("n")
+    for one in of_kind(objects("plain"), "Service"):
+        api.apply(one)
+    api.refused["list", "Node"] = Refused("nodes is forbidden", 403)
+    settings = KubernetesSettings(cluster_name="c", namespace="n")
+    with pytest.raises(ClipperException, match=r"nodes is forbidden\..*kubectl proxy"):
+        find_addresses(api, settings, Reach(None, use_internal_ip=False))
 
 
 def test_a_service_that_is_missing() -> None:

@@ -19,7 +19,7 @@ from tests.fakes.fake_kubernetes import FakeKubernetes
 SETTINGS = KubernetesSettings(cluster_name="c")
 NOW = datetime.datetime(2024, 5, 1, 10, tzinfo=datetime.UTC)
 NAME = "claim-m-1-deployment-at-c"
-KEY = ("Lease", "default", NAME)
+KEY = ("ConfigMap", "default", NAME)
 
 
 class Time:
@@ -47,12 +47,11 @@ def api() -> FakeKubernetes:
 
 def held(api: FakeKubernetes, renewed_s: float | None, holder: str = "somebody") -> dict[str, Any]:
     """Make the lease as another client renewed it so many seconds after `NOW`."""
-    spec: dict[str, Any] = {"holderIdentity": holder}
+    data = {"holder": holder}
     if renewed_s is not None:
-        spec["renewTime"] = (NOW + datetime.timedelta(seconds=renewed_s)).isoformat()
+        data["renewed"] = (NOW + datetime.timedelta(seconds=renewed_s)).isoformat()
     metadata = {"name": NAME, "namespace": "default"}
-    made = api.create({"apiVersion": claims._VERSION, "kind": "Lease", "metadata": metadata,
-                       "spec": spec})  # fmt: skip
+    made = api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     assert made is not None
     return made
 
@@ -101,7 +100,7 @@ def test_a_lease_of_the_dead_is_taken_over_after_watching_it(
     with claim(api, SETTINGS, NAME, time.clock()) as mine:
         assert mine
         assert time.passed_s >= 2 * claims._RENEWAL_S
-        assert api.objects[KEY]["spec"]["holderIdentity"] != "somebody"
+        assert api.objects[KEY]["data"]["holder"] != "somebody"
     assert KEY not in api.objects
 
 
@@ -109,17 +108,17 @@ def test_a_lease_of_the_dead_is_taken_over_after_watching_it(
 def test_a_holder_whose_clock_is_wrong_is_alive_while_it_renews(
     api: FakeKubernetes, renewed_s: float
 ) -> None:
-    lease = held(api, renewed_s)
+    held(api, renewed_s)
 
     def renewal() -> None:
         if time.passed_s == claims._RENEWAL_S:
             text = (NOW + datetime.timedelta(seconds=renewed_s + time.passed_s)).isoformat()
-            change = {"spec": {"renewTime": text}}
-            api.patch(lease["apiVersion"], "Lease", NAME, "default", change)
+            change = {"data": {"renewed": text}}
+            api.patch("v1", "ConfigMap", NAME, "default", change)
 
     time = Time(renewal)
     assert not claimed(api, time)
-    assert api.objects[KEY]["spec"]["holderIdentity"] == "somebody"
+    assert api.objects[KEY]["data"]["holder"] == "somebody"
 
 
 def test_a_lease_that_ends_while_it_is_watched_is_free(api: FakeKubernetes) -> None:
@@ -138,30 +137,30 @@ def test_of_two_that_take_over_one_wins(api: FakeKubernetes) -> None:
     def other() -> None:
         if time.passed_s >= claims._WATCHED_S and not won:
             won.append(True)
-            found = api.get(claims._VERSION, "Lease", NAME, "default")
+            found = api.get("v1", "ConfigMap", NAME, "default")
             assert found is not None
-            found["spec"]["holderIdentity"] = "quicker"
+            found["data"]["holder"] = "quicker"
             assert api.replace(found) is not None
 
     won: list[bool] = []
     time = Time(other)
     assert not claimed(api, time)
-    assert api.objects[KEY]["spec"]["holderIdentity"] == "quicker"
+    assert api.objects[KEY]["data"]["holder"] == "quicker"
 
 
 def test_a_holder_that_was_frozen_too_long_takes_nothing_back(api: FakeKubernetes) -> None:
     time = Time()
     with claim(api, SETTINGS, NAME, time.clock()) as mine:
         assert mine
-        lease = api.get(claims._VERSION, "Lease", NAME, "default")
+        lease = api.get("v1", "ConfigMap", NAME, "default")
         assert lease is not None
         assert claims.renew(api, lease, time.clock())
         del api.objects[KEY]
         held(api, 0.0, "successor")
-        before = dict(api.objects[KEY]["spec"])
+        before = dict(api.objects[KEY]["data"])
         assert not claims.renew(api, lease, time.clock())
-        assert api.objects[KEY]["spec"] == before
-    assert api.objects[KEY]["spec"]["holderIdentity"] == "successor"
+        assert api.objects[KEY]["data"] == before
+    assert api.objects[KEY]["data"]["holder"] == "successor"
 
 
 def test_work_that_succeeded_does_not_fail_for_a_claim_that_cannot_be_given_back(
@@ -169,11 +168,14 @@ def test_work_that_succeeded_does_not_fail_for_a_claim_that_cannot_be_given_back
 ) -> None:
     with claim(api, SETTINGS, NAME) as mine:
         assert mine
-        api.refused["delete", "Lease"] = Refused("the API server is away", 503)
+        api.refused["delete", "ConfigMap"] = Refused("the API server is away", 503)
     assert "is not given back: the API server is away" in caplog.text
 
 
 def test_a_right_that_is_missing_is_told(api: FakeKubernetes) -> None:
-    api.refused["create", "Lease"] = Refused("leases is forbidden", 403)
-    with pytest.raises(ClipperException, match="leases is forbidden"), claim(api, SETTINGS, NAME):
+    api.refused["create", "ConfigMap"] = Refused("configmaps is forbidden", 403)
+    with (
+        pytest.raises(ClipperException, match="configmaps is forbidden"),
+        claim(api, SETTINGS, NAME),
+    ):
         pass

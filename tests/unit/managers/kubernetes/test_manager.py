@@ -152,7 +152,7 @@ def test_a_further_start_keeps_models_and_their_claims(api: FakeKubernetes) -> N
     pods = api.uids("Pod")
     with one.claim("m", "1"):
         manager(api).start_clipper(options())
-        assert api.named("Lease") == ["claim-m-1-deployment-at-c"]
+        assert "claim-m-1-deployment-at-c" in api.named("ConfigMap")
     assert api.uids("Pod") == pods
     assert "m-1-deployment-at-c" in api.named("PodDisruptionBudget")
 
@@ -201,6 +201,17 @@ def test_a_right_that_is_missing_in_the_middle_leaves_nothing(api: FakeKubernete
     with pytest.raises(ClipperException, match="statefulsets is forbidden"):
         manager(api).start_clipper(options())
     assert set(api.objects) == before
+
+
+def test_who_may_make_no_roles_can_do_without(api: FakeKubernetes) -> None:
+    refusal = Refused("roles is forbidden", 403)
+    api.refused |= {(verb, "Role"): refusal for verb in ("get", "list", "apply", "delete")}
+    one = started(api, autoscale_models=False, redis_storage=None)
+    one.deploy_model("m", "1", "doubles", "m:1")
+    manager(api, autoscale_models=False, redis_storage=None).start_clipper(options())
+    one.stop_all()
+    one.delete_state()
+    assert of_cluster(api) == set()
 
 
 def test_no_rights_on_what_is_only_useful_do_not_stop_a_start(api: FakeKubernetes) -> None:
