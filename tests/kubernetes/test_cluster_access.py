@@ -29,6 +29,7 @@ def test_a_namespace_is_gone_with_all_that_was_in_it(kubernetes_api: KubernetesA
         core.read_namespaced_config_map("one", name)
 
 
+@pytest.mark.kubernetes_slow
 def test_claims_are_bound_and_their_volumes_go(kubernetes_api: KubernetesApi) -> None:
     core = kubernetes_api.core
     with kubernetes_api.persistent_volume(count=2) as storage_class:

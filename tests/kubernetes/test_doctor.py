@@ -20,7 +20,7 @@ from tests.e2e.kubernetes_clusters import MODEL_RESOURCES, kubernetes_cluster, k
 from tests.kubernetes_api import KubernetesApi
 from tests.stock import StockImages
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = pytest.mark.kubernetes_slow
 
 CLUSTER, WITHOUT_VOLUME = "troubled", "unstored"
 ABSENT_CLASS = "clipper-test-no-such-class"

@@ -97,6 +97,7 @@ def test_a_models_pod_is_deleted(cluster: KubernetesCluster) -> None:
     check(traffic)
 
 
+@pytest.mark.kubernetes_slow
 def test_a_frontends_pod_is_deleted(cluster: KubernetesCluster) -> None:
     with load(cluster, RATE_PER_S) as traffic:
         answered_since(traffic, 30)

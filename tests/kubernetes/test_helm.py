@@ -15,6 +15,7 @@ from clipper.deployers.python import deploy_python_closure
 from clipper.errors import ClipperException
 from clipper.managers.kubernetes import KubernetesContainerManager, cluster, names
 from clipper.managers.kubernetes.api import KubernetesApi as ManagersApi
+from clipper.managers.kubernetes.applying import offers
 from clipper.managers.kubernetes.inventory import Inventory
 from tests import manifests
 from tests.e2e.clusters import eventually
@@ -107,7 +108,6 @@ def remains(api: KubernetesApi, namespace: str) -> set[str]:
         ("networking.k8s.io/v1", "NetworkPolicy"),
         ("rbac.authorization.k8s.io/v1", "Role"),
         ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-        ("coordination.k8s.io/v1", "Lease"),
     ]
     found = inventory(api, namespace)
     return {
@@ -185,7 +185,7 @@ def test_a_chart_fits_the_api_versions_of_its_cluster(
         max_frontend_replicas=4,
     )
     wanted = cluster.cluster_objects(
-        manager._settings, manifests.default_options(), manager._offers(), "password"
+        manager._settings, manifests.default_options(), offers(manager._inventory), "password"
     )
     wanted.append(cluster.anchor_object(manager._settings, manifests.default_options()))
 

@@ -204,6 +204,7 @@ def test_models_that_do_not_run(cluster: KubernetesCluster, tmp_path: Path) -> N
     eventually(lambda: all_end(cluster), "no pod stays")
 
 
+@pytest.mark.kubernetes_slow
 def test_a_model_that_needs_too_much_memory(cluster: KubernetesCluster) -> None:
     name = cluster.manager.cluster_name
     small = kubernetes_manager(

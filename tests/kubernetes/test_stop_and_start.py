@@ -1,8 +1,13 @@
-"""A cluster with a volume that is stopped and started again, and forgotten at last."""
+"""A cluster with a volume that is stopped and started again, and forgotten at last.
+
+All of it by a user who may not look beyond the namespace, not even at nodes: through a proxy.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,8 @@ from clipper.managers.labels import CLUSTER_LABEL
 from clipper.managers.stock_images import stock_image
 from tests.e2e.clusters import eventually
 from tests.e2e.kubernetes_clusters import KubernetesCluster, kubernetes_manager
+from tests.kubernetes.proxies import kubectl_proxy
+from tests.kubernetes.users import admin_of
 from tests.kubernetes_api import KubernetesApi
 from tests.stock import StockImages
 
@@ -31,22 +38,33 @@ RESOURCES = {
 }  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the cluster is, and how its user gets at it."""
+
+    namespace: str
+    storage_class: str | None
+    kubeconfig: Path
+    proxy: str
+
+
 @pytest.fixture
-def place(kubernetes_api: KubernetesApi) -> Iterator[tuple[str, str | None]]:
-    """A namespace, and the storage class of claims there."""
+def place(kubernetes_api: KubernetesApi, tmp_path: Path) -> Iterator[Place]:
     with (
         kubernetes_api.persistent_volume() as storage_class,
         kubernetes_api.namespace() as namespace,
+        kubectl_proxy(kubernetes_api.kubeconfig, tmp_path / "proxy.log") as proxy,
     ):
-        yield namespace, storage_class
+        kubeconfig = admin_of(kubernetes_api, namespace, tmp_path)
+        yield Place(namespace, storage_class, kubeconfig, proxy)
 
 
-def opened(api: KubernetesApi, place: tuple[str, str | None]) -> KubernetesCluster:
+def opened(api: KubernetesApi, place: Place) -> KubernetesCluster:
     """Return the cluster as a new client sees it."""
-    namespace, storage_class = place
     manager = kubernetes_manager(
-        api, namespace, NAME,
-        redis_storage="1Gi", redis_storage_class=storage_class, prometheus_image=None,
+        api, place.namespace, NAME,
+        kubeconfig=str(place.kubeconfig), kubernetes_proxy_addr=place.proxy, useInternalIP=False,
+        redis_storage="1Gi", redis_storage_class=place.storage_class, prometheus_image=None,
     )  # fmt: skip
     return KubernetesCluster(ClipperConnection(manager), manager, api)
 
@@ -65,11 +83,12 @@ def left(api: KubernetesApi, namespace: str) -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.kubernetes_slow
 def test_everything_is_back_after_a_stop_until_it_is_forgotten(
-    kubernetes_api: KubernetesApi, stock_images: StockImages, place: tuple[str, str | None]
+    kubernetes_api: KubernetesApi, stock_images: StockImages, place: Place
 ) -> None:
     stock_images.need("frontend", "sum")
-    namespace, _ = place
+    namespace = place.namespace
     cluster = opened(kubernetes_api, place)
     connection = cluster.connection
     connection.start_clipper()
