@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 _MANAGED = ("get", "list", "create", "patch", "delete")
 
 RIGHTS: Mapping[tuple[str, str], Sequence[str]] = {
-    ("", "configmaps"): _MANAGED,
+    ("", "configmaps"): (*_MANAGED, "update"),
     ("", "secrets"): _MANAGED,
     ("", "serviceaccounts"): _MANAGED,
     ("", "services"): _MANAGED,
@@ -20,7 +20,6 @@ RIGHTS: Mapping[tuple[str, str], Sequence[str]] = {
     ("apps", "deployments/scale"): ("get", "patch"),
     ("apps", "statefulsets"): _MANAGED,
     ("autoscaling", "horizontalpodautoscalers"): _MANAGED,
-    ("coordination.k8s.io", "leases"): (*_MANAGED, "update"),
     ("monitoring.coreos.com", "podmonitors"): _MANAGED,
     ("networking.k8s.io", "networkpolicies"): _MANAGED,
     ("policy", "poddisruptionbudgets"): _MANAGED,
