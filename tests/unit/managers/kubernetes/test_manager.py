@@ -96,6 +96,32 @@ def test_a_further_start_adds_frontends_and_takes_them_away(api: FakeKubernetes)
     assert api.uids("Service") == services
 
 
+def test_a_lone_frontend_has_company_while_it_is_replaced(
+    api: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(api)
+    numbers = []
+    apply, patch = api.apply, api.patch
+
+    def noted(found: Any) -> Any:
+        if found["kind"] == "StatefulSet" and found["metadata"]["name"] == "query-frontend-at-c":
+            numbers.append(found["spec"]["replicas"])
+        return found
+
+    def applying(wanted: Any, *, dry_run: bool = False) -> Any:
+        return apply(wanted, dry_run=True) if dry_run else noted(apply(wanted))
+
+    monkeypatch.setattr(api, "apply", applying)
+    monkeypatch.setattr(api, "patch", lambda *given: noted(patch(*given)))
+
+    manager(api).start_clipper(options())
+    assert numbers == [1], "nothing is replaced"
+    manager(api).start_clipper(options(image="newer:1"))
+    assert numbers == [1, 2, 1]
+    manager(api).start_clipper(options(frontends=2, image="newest:1"))
+    assert numbers == [1, 2, 1, 2]
+
+
 def test_what_is_not_wanted_any_more_goes(api: FakeKubernetes) -> None:
     started(api, prometheus_image="p:1", max_frontend_replicas=3)
     assert api.named("HorizontalPodAutoscaler") == ["query-frontend-at-c"]
