@@ -42,6 +42,15 @@ def defaults(samples: list[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.defaulted]
 
 
+def told(samples: list[Sample]) -> str:
+    """Return what became of the queries, in one line."""
+    latencies = sorted(sample.latency_s for sample in samples)
+    return (
+        f"{len(samples)} queries: {len(defaults(samples))} defaults, "
+        f"{len(broken(samples))} sent again, slowest {latencies[-1]:.2f} s"
+    )
+
+
 def answered_since(load_: OpenLoop, count: int) -> bool:
     """Whether ``count`` queries that were sent from now on have been answered."""
     start = len(load_.samples)

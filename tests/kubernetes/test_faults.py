@@ -16,7 +16,7 @@ from tests.e2e import models
 from tests.e2e.clusters import eventually
 from tests.e2e.kubernetes_clusters import KubernetesCluster, kubernetes_cluster
 from tests.e2e.open_loop import OpenLoop
-from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load
+from tests.e2e.traffic import answered_since, broken, check_answers, defaults, load, told
 from tests.kubernetes_api import KubernetesApi
 from tests.stock import StockImages
 
@@ -82,6 +82,7 @@ def serve(cluster: KubernetesCluster, replicas: int) -> None:
 
 def check(traffic: OpenLoop, *, most_defaults: int = 0, most_broken: int = 0) -> None:
     samples = traffic.samples
+    print(told(samples))
     check_answers(samples)
     assert len(defaults(samples)) <= most_defaults
     assert {sample.reason for sample in defaults(samples)} <= {"slo", "no-replica"}
@@ -227,6 +228,7 @@ def test_to_no_replica_and_back(cluster: KubernetesCluster) -> None:
         cluster.connection.set_num_replicas("app", 2)
         back = len(traffic.samples)
         answered_since(traffic, 50)
+    print(told(traffic.samples))
     check_answers(traffic.samples)
     assert broken(traffic.samples) == []
     assert "no-replica" in {sample.reason for sample in defaults(traffic.samples)}
@@ -246,6 +248,7 @@ def test_a_frontends_container_freezes(cluster: KubernetesCluster) -> None:
             settled_at = len(traffic.samples)
         settled(cluster)
         answered_since(traffic, 30)
+    print(told(traffic.samples))
     check_answers(traffic.samples)
     assert {sample.reason for sample in defaults(traffic.samples)} <= {"slo", "no-replica"}
     # Connections that were open before lead to the frozen one until their clients give them up.
@@ -264,6 +267,7 @@ def test_the_api_server_is_away_for_a_minute(cluster: KubernetesCluster) -> None
             back = len(traffic.samples)
         settled(cluster)
         answered_since(traffic, 30)
+    print(told(traffic.samples))
     check_answers(traffic.samples)
     assert broken(traffic.samples[:back]) == []
     assert defaults(traffic.samples[:back]) == []
