@@ -118,6 +118,7 @@ def answers(test: Callable[[], Any]) -> Any:
         return None
 
 
+@pytest.mark.slow
 def test_a_restarted_engine_brings_everything_back(cluster: DockerCluster, daemon: Daemon) -> None:
     furnish(cluster.connection)
     before = configuration(cluster.connection)

@@ -32,6 +32,7 @@ def check_recovered(cluster: DockerCluster) -> None:
         assert cluster.predict("app", input=[float(number)])["output"] == 2.0 * number
 
 
+@pytest.mark.slow
 def test_the_frontend_crashes(cluster: DockerCluster) -> None:
     serve(cluster)
     replicas = cluster.pids("model:app:1")

@@ -37,6 +37,7 @@ def restarts(cluster: DockerCluster) -> int:
     return sum(int(c.attrs["RestartCount"]) for c in cluster.containers("model:app:1"))
 
 
+@pytest.mark.slow
 def test_a_poisonous_input_costs_no_other_query(cluster: DockerCluster) -> None:
     python_deployer.create_endpoint(
         cluster.connection, "app", "doubles", hungry, "DEFAULT",

@@ -25,6 +25,7 @@ def serve(cluster: DockerCluster, replicas: int) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_crash_of_two_is_hardly_noticed(cluster: DockerCluster) -> None:
     serve(cluster, replicas=2)
     crashes = 2

@@ -124,6 +124,7 @@ def test_a_stopped_cluster_comes_back_with_all_it_served(stock_images: StockImag
     assert left(stock_images, name) == []
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_cluster_is_told_and_stopped(stock_images: StockImages) -> None:
     with docker_cluster(stock_images, prometheus_image=None) as cluster:
         name = cluster.manager.cluster_name

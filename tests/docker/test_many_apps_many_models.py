@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.clusters import DockerCluster
 from tests.e2e.many_apps import copied_logs, serve_many_apps
 
@@ -11,6 +13,7 @@ APPS = 2
 VERSIONS = 3
 
 
+@pytest.mark.slow
 def test_i1_many_apps_many_models(cluster: DockerCluster, tmp_path: Path) -> None:
     serve_many_apps(cluster, APPS, VERSIONS)
 

@@ -108,6 +108,7 @@ def test_a_frontends_pod_is_deleted(cluster: KubernetesCluster) -> None:
     check(traffic)
 
 
+@pytest.mark.kubernetes_slow
 def test_a_models_container_is_killed(cluster: KubernetesCluster) -> None:
     with load(cluster, RATE_PER_S) as traffic:
         answered_since(traffic, 30)
@@ -128,6 +129,7 @@ def test_a_frontends_container_is_killed(cluster: KubernetesCluster) -> None:
     check(traffic, most_defaults=BATCH, most_broken=len(traffic.samples))
 
 
+@pytest.mark.kubernetes_slow
 def test_a_models_container_freezes(cluster: KubernetesCluster) -> None:
     with load(cluster, RATE_PER_S) as traffic:
         answered_since(traffic, 30)
@@ -162,6 +164,7 @@ def test_the_frontends_are_upgraded(cluster: KubernetesCluster) -> None:
     check(traffic)
 
 
+@pytest.mark.kubernetes_slow
 def test_scaling_to_four_and_to_one(cluster: KubernetesCluster) -> None:
     with load(cluster, RATE_PER_S) as traffic:
         answered_since(traffic, 30)

@@ -117,6 +117,7 @@ def remains(api: KubernetesApi, namespace: str) -> set[str]:
     }
 
 
+@pytest.mark.kubernetes_slow
 def test_the_quick_start_on_an_installed_chart(
     kubernetes_api: KubernetesApi,
     stock_images: StockImages,

@@ -182,6 +182,7 @@ def all_end(cluster: KubernetesCluster) -> bool:
     return all(pod.metadata.deletion_timestamp for pod in models)
 
 
+@pytest.mark.kubernetes_slow
 def test_models_that_do_not_run(cluster: KubernetesCluster, tmp_path: Path) -> None:
     """All at once: each takes as long as Kubernetes waits before it starts a container again."""
     # Loading it evaluates the expression.
