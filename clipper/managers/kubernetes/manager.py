@@ -319,7 +319,7 @@ class KubernetesContainerManager(ContainerManager):
         """Copy every pod's logs, one file for each container; return absolute paths."""
         directory = Path(logging_dir).expanduser().absolute()
         directory.mkdir(parents=True, exist_ok=True)
-        return starting.copy_logs(self._api, self._settings, self._inventory.pods(), directory)
+        return self.pod_logs().copy_to(directory)
 
     def stop_models(self, models: Mapping[str, Sequence[str]]) -> None:
         """Remove the versions' Deployments, whose pods drain; unknown ones are ignored."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from clipper.managers.kubernetes.api import KubernetesApi, Refused
 from clipper.managers.kubernetes.inventory import Inventory
 from clipper.managers.kubernetes.status import role_name
+
+_log = logging.getLogger(__name__)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 
@@ -64,6 +68,23 @@ class PodLogs:
         """Return the lines after one; all lines if there is none."""
         found = self._read(log, since=None if last is None else last.time)
         return found if last is None else [line for line in found if line.time > last.time]
+
+    def copy_to(self, directory: Path) -> list[str]:
+        """Copy every container's whole log into ``<pod>_<index>.log``; return the paths.
+
+        One that has no log yet has no file.
+        """
+        paths = []
+        for log in self.present():
+            try:
+                content = self._api.log(log.pod, self._namespace, log.container)
+            except Refused as error:
+                _log.warning("%s", error)
+                continue
+            path = directory / f"{log.name}.log"
+            path.write_bytes(content)
+            paths.append(str(path))
+        return paths
 
     def _read(
         self, log: LogOfContainer, lines: int | None = None, since: str | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from clipper.errors import ContainerStartError
@@ -108,28 +107,6 @@ def quote(pod: str, log: str) -> str:
     """Return where a log is and how it ends."""
     text = last_error(log)
     return f"Last lines of pod {pod}:\n{text}" if text else f"The log of pod {pod} is empty."
-
-
-def copy_logs(
-    api: KubernetesApi, settings: KubernetesSettings, pods: Sequence[Object], directory: Path
-) -> list[str]:
-    """Copy the log of every container into ``<pod>_<container's index>.log``; return the paths.
-
-    One that has no log yet has no file.
-    """
-    paths = []
-    for pod in pods:
-        name = str(pod["metadata"]["name"])
-        for index, container in enumerate(pod["spec"]["containers"]):
-            try:
-                content = api.log(name, settings.namespace, str(container["name"]))
-            except Refused as error:
-                _log.warning("[%s] %s", settings.cluster_name, error)
-                continue
-            path = directory / f"{name}_{index}.log"
-            path.write_bytes(content)
-            paths.append(str(path))
-    return paths
 
 
 def _of_model(one: Object) -> bool:
