@@ -111,12 +111,11 @@ def _address(
 ) -> str:
     if reach.proxy is not None:
         return addresses.through_proxy(reach.proxy, settings.namespace, name, port)
-    in_cluster = _IN_CLUSTER in os.environ
-    service = _service(api, settings, name, 0.0 if in_cluster else balancer_limit_s)
+    service = _service(api, settings, name, balancer_limit_s if reach.by_node else 0.0)
     node = ""
-    if addresses.needs_node(service) and not in_cluster:
+    if addresses.needs_node(service) and reach.by_node:
         node = addresses.node_address(_nodes(api), reach.use_internal_ip)
-    return addresses.direct_address(service, node, in_cluster)
+    return addresses.direct_address(service, node, in_cluster=not reach.by_node)
 
 
 def _nodes(api: KubernetesApi) -> Sequence[Object]:
