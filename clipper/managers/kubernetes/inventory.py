@@ -76,8 +76,10 @@ class Inventory:
     def apply(self, objects: Iterable[Mapping[str, Any]], owner: Object) -> None:
         """Make the objects, or bring them up to date; deleting the owner deletes them.
 
+        Whoever calls this has asked `refuse_foreign` of each, before anything is changed.
+
         Raises:
-            ClipperException: the API server refused, or an object of this name is not Clipper's.
+            ClipperException: the API server refused.
         """
         reference = {
             "apiVersion": owner["apiVersion"],
@@ -86,7 +88,6 @@ class Inventory:
             "uid": owner["metadata"]["uid"],
         }
         for wanted in objects:
-            self.refuse_foreign(wanted)
             metadata = {**wanted["metadata"], "ownerReferences": [reference]}
             self._api.apply({**wanted, "metadata": metadata})
 
@@ -170,7 +171,7 @@ class Inventory:
         if (anchor["metadata"].get("labels") or {}).get(_MANAGED_BY) == _HELM:
             raise ClipperException(
                 f"Cluster {self._cluster} in namespace {self._namespace} was installed by Helm: "
-                f"remove it with `helm uninstall`, models with `clipper models stop`"
+                "remove it with `helm uninstall`, models with `clipper models rm`"
             )
 
     def _owned_kinds(self) -> list[tuple[str, str]]:

@@ -48,6 +48,8 @@ class Replicas:
             name = deployment["metadata"]["name"]
             objects.append(policies.model_budget(self._settings, version, model.label, name))
         try:
+            for one in objects:
+                self._inventory.refuse_foreign(one)
             self._inventory.apply(objects, owner)
         except ClipperException as error:
             raise ContainerStartError(
