@@ -43,7 +43,10 @@ def test_i3_many_apps_many_models(cluster: KubernetesCluster, tmp_path: Path) ->
 
     for number in range(APPS):
         for version in range(VERSIONS):
-            assert len(cluster.pods(f"model:testapp{number}-model:{version}")) == 1
+            role = f"model:testapp{number}-model:{version}"
+            assert len(cluster.pods(role)) == 1
+            # A model serves before its kubelet has told so; until then nobody can read its log.
+            eventually(lambda role=role: cluster.ready(role) == 1, f"the pod of {role} is ready")
     logs = copied_logs(cluster, tmp_path, least=APPS * VERSIONS + 3)
     pods = cluster.core.list_namespaced_pod(cluster.namespace).items
     running = {f"{pod.metadata.name}_0.log" for pod in pods if not pod.metadata.deletion_timestamp}
