@@ -58,18 +58,22 @@ class Record:
         self.latencies_s = array.array("d")
         """Of answers and defaults alike: both are replies."""
         self.defaults = 0
+        self.on_reply: Callable[[], None] = lambda: None
+        """Called with each reply, a default or not."""
         self._clock = clock
 
     def answered(self, arrived_s: float) -> None:
         """Count an answer; those after their deadline were counted as defaults before."""
         if arrived_s >= self.since_s:
             self.latencies_s.append(self._clock.now() - arrived_s)
+        self.on_reply()
 
     def defaulted(self, arrived_s: float) -> None:
         """Count a default."""
         if arrived_s >= self.since_s:
             self.latencies_s.append(self._clock.now() - arrived_s)
             self.defaults += 1
+        self.on_reply()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -212,6 +216,17 @@ class Bench:
             self.clock.run(until_s, arrivals_s, lambda: self.query(self.slo_s))
         else:
             self.clock.run(until_s, arrivals_s, lambda: self.query(slos_s()))
+
+    def closed_loop(self, clients: int, back_s: Callable[[], float], until_s: float) -> None:
+        """Let so many clients ask, and ask again ``back_s()`` after each reply."""
+
+        def ask() -> None:
+            self.query(self.slo_s)
+
+        self.record.on_reply = lambda: self.clock.call_later(back_s(), ask)
+        for _ in range(clients):
+            ask()
+        self.clock.run(until_s)
 
     def saturate(self, until_s: float, done: Callable[[], bool] = lambda: False) -> None:
         """Keep the queue so full that every batch can be; nothing has a deadline."""

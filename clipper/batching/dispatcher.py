@@ -19,15 +19,14 @@ from clipper.batching.policy import BatchObservation, BatchSizePolicy
 from clipper.batching.ports import BatchResult, ReplicaPort
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
+from clipper.batching.watchdog import Watchdog
 from clipper.clock import Cancellable
 from clipper.datatypes import DefaultReason
 
-_EARLY_S = 0.001
-"""So much before its time a timer of the event loop may fire."""
-
-
 LEAD_SHARE = 0.4
 """Of the time of a batch of one: the most that the next batch may leave ahead of time."""
+SIZE_LEAD_SHARE = 0.2
+"""Of the time that its size adds to a batch: so much more ahead of its end the next may leave."""
 
 
 class Dispatcher:
@@ -54,8 +53,7 @@ class Dispatcher:
         self._outstanding: dict[int, Outstanding] = {}
         self._alone = 0
         """Outstanding batches that nothing may accompany."""
-        self._watchdog: Cancellable | None = None
-        self._watchdog_s = float("inf")
+        self._watchdog = Watchdog(lane.clock, lane.settings, self._outstanding, self._is_late)
         self._wake: Cancellable | None = None
         self._wake_s = float("inf")
         self._demanded_s = float("inf")
@@ -79,8 +77,11 @@ class Dispatcher:
 
     @property
     def holding(self) -> bool:
-        """Whether a timer is set for the next batch, and the queue does not fill one before."""
-        return self._wake is not None and len(self._queue) < self.policy.cap
+        """Whether a timer is set for the next batch, and what is queued does not call for it."""
+        queue = self._queue
+        if self._wake is None or len(queue) >= self.policy.cap:
+            return False
+        return bool(self._outstanding) or not queue.returns.complete
 
     def pump(self) -> None:
         """Send the next batch if there is one and it is time; otherwise arrange to be called."""
@@ -117,6 +118,9 @@ class Dispatcher:
         if batch.held:
             self._lead.observe(queue_s)
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
+        share = self.latency.size_share(size)
+        fixed_s = None if share is None else (1.0 - share) * own_s
+        self._queue.returns.answered(now_s, size, fixed_s)
         self._lane.observer.answered(size, result, round_trip_s)
         if missed := batch.missed(now_s):
             self._lane.observer.missed(missed)
@@ -140,8 +144,7 @@ class Dispatcher:
         """
         self._closed = True
         self._cancel_wake()
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._watchdog.stop()
         batches = sorted(self._outstanding.values(), key=lambda batch: batch.sent_s)
         self._outstanding.clear()
         for position, batch in enumerate(batches):
@@ -191,11 +194,29 @@ class Dispatcher:
             leave_s = start_s - self._lead_s()
             if leave_s > now_s:
                 self._give_up_hopeless(now_s, start_s)
+            leave_s = max(leave_s, self._gathered_s(start_s))
+        elif not queue.returns.complete:
+            leave_s = self._gathered_s(queue.returns.answered_s)
         if self._settings.batch_wait_s and len(queue) < cap:
             head = queue.head()
             if head is not None:
                 leave_s = max(leave_s, head.enqueued_s + self._settings.batch_wait_s)
         return leave_s - now_s
+
+    def _gathered_s(self, answered_s: float) -> float:
+        """Return until when to wait for those who ask again once they are answered; 0 for not.
+
+        Only where one replica serves the queue: of several, another would take them meanwhile.
+        """
+        queue, returns = self._queue, self._queue.returns
+        if not returns.wait_s or len(self._lane.dispatchers) > 1:
+            return 0.0
+        head = queue.head()
+        gathered_s = answered_s + returns.wait_s
+        size = min(self.policy.cap, len(queue) + returns.awaited)
+        if head is None or head.deadline_s < self._answered_s(gathered_s, size):
+            return 0.0
+        return gathered_s
 
     def _lead_s(self) -> float:
         """Return how long before the end of one batch the next should leave.
@@ -203,7 +224,10 @@ class Dispatcher:
         Never so long that answers of the batch before cannot bring new queries in time: a container
         that looks late because its model holds the interpreter's lock would make it grow for ever.
         """
-        return min(self._lead.seconds, LEAD_SHARE * self.latency.predict_s(1))
+        once_s = self.latency.predict_s(1)
+        largest = max((len(batch.tasks) for batch in self._outstanding.values()), default=1)
+        sized_s = self.latency.predict_s(largest) - once_s
+        return min(self._lead.seconds, LEAD_SHARE * once_s + SIZE_LEAD_SHARE * sized_s)
 
     def _give_up_hopeless(self, now_s: float, start_s: float) -> None:
         """Tell queries at once that even the next batch, were it of one, would be too late for."""
@@ -242,7 +266,8 @@ class Dispatcher:
         batch = Outstanding(tasks, now_s, due_s, full, held)
         self._outstanding[batch_id] = batch
         self._alone += batch.alone
-        self._watch(batch, due_s - now_s)
+        trained = self.latency.trained
+        self._watchdog.watch(batch, due_s - now_s if trained else self._lane.objective_s)
         self._lane.observer.sent([now_s - task.enqueued_s for task in tasks], slacks_s, cap)
         if len(queue):
             self._lane.wake()
@@ -347,42 +372,10 @@ class Dispatcher:
         self._lane.sink.failed(task, DefaultReason.SLO, "")
         return False
 
-    def _watch(self, batch: Outstanding, predicted_s: float) -> None:
-        """Note when a batch is late. One timer serves all batches: most are answered before."""
-        expected_s = predicted_s if self.latency.trained else self._lane.objective_s
-        delay_s = max(self._settings.late_factor * expected_s, self._settings.late_floor_s)
-        batch.late_s = batch.sent_s + delay_s
-        if batch.late_s < self._watchdog_s:
-            self._watch_from(batch.late_s, delay_s)
-
-    def _watch_from(self, late_s: float, delay_s: float) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        self._watchdog_s = late_s
-        self._watchdog = self._clock.call_later(delay_s, self._look_for_late)
-
-    def _look_for_late(self) -> None:
+    def _is_late(self) -> None:
         """Stop feeding a replica that is late; offer its queries to the others in time."""
-        self._watchdog = None
-        self._watchdog_s = float("inf")
-        now_s = self._clock.now()
-        next_s = float("inf")
-        found = False
-        for batch in self._outstanding.values():
-            if batch.late:
-                continue
-            if batch.late_s > now_s + _EARLY_S:
-                next_s = min(next_s, batch.late_s)
-                continue
-            batch.late = found = True
-            for task in batch.tasks:
-                # Once only: an input on which user code hangs must not take every replica in turn.
-                task.stranded = not (task.queued or task.offered)
-        if next_s < float("inf"):
-            self._watch_from(next_s, next_s - now_s)
-        if found:
-            self.suspect = True
-            self._lane.rescue()
+        self.suspect = True
+        self._lane.rescue()
 
     def offer_stranded(self) -> None:
         """Put back what this replica is late with, for another one; its own answer still counts."""

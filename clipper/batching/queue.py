@@ -11,6 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from clipper.batching.returns import Returns
 from clipper.batching.task import PredictTask
 
 _COMPACT_AT = 1024
@@ -25,6 +26,8 @@ class ModelQueue:
         self._order = itertools.count()
         self._queued = 0
         self._on_dead = on_dead
+        self.returns = Returns()
+        """Told of each arrival."""
 
     def __len__(self) -> int:
         return self._queued
@@ -33,6 +36,8 @@ class ModelQueue:
         """Add a task; one that was lost with its replica keeps the time it was first queued."""
         if not task.enqueued_s:
             task.enqueued_s = now_s
+            if now_s <= self.returns.window_end_s:
+                self.returns.arrived()
         task.queued = True
         self._queued += 1
         heapq.heappush(self._heap, (task.deadline_s, next(self._order), task))

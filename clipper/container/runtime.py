@@ -78,9 +78,11 @@ class ContainerRuntime:
 
     def _predict_until_drained(self) -> None:
         clock, faults = self._parts.clock, FaultLog(self._parts.clock)
+        free_at = clock()
         while (work := self._todo.get()) is not None:
             if not work.cancelled:
-                outcome = compute(self._model, work, clock, faults)
+                outcome = compute(self._model, work, clock, faults, free_at)
+                free_at = clock()
                 self._loop.call_soon_threadsafe(self._finished, work, outcome)
 
     def _finished(self, work: Work, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -42,7 +43,10 @@ class Work:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """Output texts in UTF-8, in order; a `str` in the place of an output is its error."""
+    """Output texts in UTF-8, in order; a `str` in the place of an output is its error.
+
+    ``queue_s`` is how long the decoded batch waited while the model was busy with others.
+    """
 
     outputs: list[bytes | str]
     queue_s: float
@@ -72,8 +76,14 @@ class FaultLog:
             _log.error("The model failed on a batch of %d inputs", size, exc_info=error)
 
 
-def compute(model: Model, work: Work, clock: Clock, faults: FaultLog) -> Outcome:
-    """Run the model on a batch; when it raises, run it on each input alone while budgets last."""
+def compute(
+    model: Model, work: Work, clock: Clock, faults: FaultLog, free_at: float = -math.inf
+) -> Outcome:
+    """Run the model on a batch; when it raises, run it on each input alone while budgets last.
+
+    ``free_at`` is when the model was done with the batch before. Only what the batch waited until
+    then counts as its wait: decoding it and waking the model's thread are work that it causes.
+    """
     started = clock()
     try:
         outputs = _predict(model, work.inputs)
@@ -83,7 +93,8 @@ def compute(model: Model, work: Work, clock: Clock, faults: FaultLog) -> Outcome
     except BaseException as error:  # SystemExit too: user code must not end the container
         faults.failed(error, len(work.sizes))
         outputs = _predict_singly(model, work, describe_error(error), clock)
-    return Outcome(outputs, queue_s=started - work.arrived_at, compute_s=clock() - started)
+    waited_s = max(0.0, free_at - work.arrived_at - work.parse_s)
+    return Outcome(outputs, queue_s=waited_s, compute_s=clock() - started)
 
 
 def _predict(model: Model, inputs: InputBatch) -> list[bytes | str]:

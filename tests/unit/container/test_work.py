@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import struct
 from collections.abc import Callable
@@ -72,8 +73,18 @@ def test_times_are_apart() -> None:
         clock.now += 3.0
         return ["x"]
 
-    outcome = run(FunctionModel(predict), texts(b"a"), clock)
-    assert (outcome.queue_s, outcome.compute_s) == (1.0, 3.0)
+    batch = dataclasses.replace(texts(b"a"), parse_s=0.25)
+    outcome = compute(FunctionModel(predict), batch, clock, FaultLog(clock), free_at=99.75)
+    assert (outcome.queue_s, outcome.compute_s) == (0.5, 3.0)
+
+
+def test_decoding_a_batch_and_waking_an_idle_model_is_no_wait() -> None:
+    clock = Clock()
+    batch = dataclasses.replace(texts(b"a"), parse_s=0.25)
+
+    outcome = compute(FunctionModel(list), batch, clock, FaultLog(clock), free_at=99.1)
+
+    assert outcome.queue_s == 0.0
 
 
 @pytest.mark.parametrize(
