@@ -14,6 +14,7 @@ from __future__ import annotations
 from clipper.batching.lag import SendLead
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.latency import LatencyModel, TransferFloor
+from clipper.batching.margin import Margin
 from clipper.batching.outstanding import Outstanding
 from clipper.batching.policy import BatchObservation, BatchSizePolicy
 from clipper.batching.ports import BatchResult, ReplicaPort
@@ -25,7 +26,7 @@ from clipper.datatypes import DefaultReason
 
 LEAD_SHARE = 0.4
 """Of the time of a batch of one: the most that the next batch may leave ahead of time."""
-SIZE_LEAD_SHARE = 0.2
+SIZE_LEAD_SHARE = 0.4
 """Of the time that its size adds to a batch: so much more ahead of its end the next may leave."""
 
 
@@ -44,6 +45,7 @@ class Dispatcher:
         self.latency = LatencyModel()
         self._transfer = TransferFloor()
         self._lead = SendLead()
+        self._margin = Margin()
         self.suspect = False
         self.draining = False
         self._queue = queue
@@ -115,6 +117,8 @@ class Dispatcher:
         transfer_s = self._transfer.observe_s(size, max(0.0, latency_s - compute_s))
         own_s = compute_s + transfer_s
         self.latency.observe(size, own_s)
+        if batch.crowded:
+            self._margin.observe(batch.tasks[0].deadline_s < now_s)
         if batch.held:
             self._lead.observe(queue_s)
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
@@ -263,7 +267,7 @@ class Dispatcher:
             demand,
         )
         held = bool(self._outstanding) and tasks[0].enqueued_s < start_s - self._lead_s()
-        batch = Outstanding(tasks, now_s, due_s, full, held)
+        batch = Outstanding(tasks, now_s, due_s, full, held, crowded=len(queue) > 0)
         self._outstanding[batch_id] = batch
         self._alone += batch.alone
         trained = self.latency.trained
@@ -317,6 +321,9 @@ class Dispatcher:
             size = 1 if task.runs_alone else min(cap, len(queue) + 1)
             finish_s = self._answered_s(start_s, size)
             full = size >= cap
+            if len(queue) >= size or task.deadline_s < finish_s:
+                # More than can be answered in time: the place is not worth a risk.
+                finish_s += self._margin.share * self.latency.predict_s(size)
             if task.deadline_s >= finish_s:
                 tasks.append(task)
                 break

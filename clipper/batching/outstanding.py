@@ -8,10 +8,16 @@ from clipper.batching.task import PredictTask
 class Outstanding:
     """What its dispatcher remembers of a batch until the answer. Times in seconds of the clock."""
 
-    __slots__ = ("alone", "due_s", "full", "held", "late", "late_s", "sent_s", "tasks")
+    __slots__ = ("alone", "crowded", "due_s", "full", "held", "late", "late_s", "sent_s", "tasks")
 
     def __init__(
-        self, tasks: list[PredictTask], sent_s: float, due_s: float, full: bool, held: bool
+        self,
+        tasks: list[PredictTask],
+        sent_s: float,
+        due_s: float,
+        full: bool,
+        held: bool,
+        crowded: bool,
     ) -> None:
         self.tasks = tasks
         self.sent_s = sent_s
@@ -21,6 +27,8 @@ class Outstanding:
         """The queue held as many queries as the policy allowed."""
         self.held = held
         """It could have left before, and was held back until the one before it was nearly done."""
+        self.crowded = crowded
+        """It left queries behind in the queue."""
         self.alone = len(tasks) == 1 and tasks[0].runs_alone
         self.late_s = float("inf")
         """From when on the replica is suspect because of it."""
