@@ -10,10 +10,10 @@ _WIDER, _NARROWER = 1.25, 0.97
 class Margin:
     """Time for a batch to take longer than predicted, as a share of the prediction.
 
-    Under overload the most urgent query of every batch is one that can just be answered in time. If
-    batches were planned to end at its very deadline, every other one would end after it, and what was
-    computed for its first queries would be lost to others. The margin settles where about one such
-    batch in eight (ln 1.25 / -ln 0.97 ≈ 7) is late for its first query.
+    Under overload the most urgent query of every batch is one that can just be answered in time.
+    If batches were planned to end at its very deadline, every other one would end after it, and
+    what was computed for its first queries would be lost to others. The margin settles where about
+    one such batch in eight (ln 1.25 / -ln 0.97 ≈ 7) is late for its first query.
     """
 
     __slots__ = ("share",)
