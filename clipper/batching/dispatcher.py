@@ -29,6 +29,10 @@ LEAD_SHARE = 0.4
 SIZE_LEAD_SHARE = 0.4
 """Of the time that its size adds to a batch: so much more ahead of its end the next may leave."""
 
+GATHER_SHARE = 0.2
+"""Of the objective of a batch: the most that one waits for returns. Nobody looks at the queue
+meanwhile, and somebody with less time may come."""
+
 
 class Dispatcher:
     """Feeds one replica from the queue of its model version."""
@@ -216,7 +220,7 @@ class Dispatcher:
         if not returns.wait_s or len(self._lane.dispatchers) > 1:
             return 0.0
         head = queue.head()
-        gathered_s = answered_s + returns.wait_s
+        gathered_s = answered_s + min(returns.wait_s, GATHER_SHARE * self._lane.objective_s)
         size = min(self.policy.cap, len(queue) + returns.awaited)
         if head is None or head.deadline_s < self._answered_s(gathered_s, size):
             return 0.0

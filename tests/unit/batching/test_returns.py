@@ -33,8 +33,9 @@ def closed_loop(
     back_s: Callable[[], float],
     cost: CostModel = COST,
     replicas: int = 1,
+    slo_s: float = 0.1,
 ) -> Outcome:
-    bench = Simulation(slo_s=0.1)
+    bench = Simulation(slo_s)
     bench.record.since_s = 1.0
     for _ in range(replicas):
         bench.replica(FixedPolicy(64), steady(cost), transfer_s=0.0001)
@@ -113,6 +114,13 @@ def test_those_who_stop_coming_back_are_soon_not_waited_for() -> None:
     answered(returns, rounds=4, back=0)
 
     assert returns.wait_s == 0.0
+
+
+def test_nobody_is_waited_for_longer_than_a_share_of_the_objective() -> None:
+    """Clients come back after half of what a batch costs, but that is a quarter of the objective."""
+    outcome = closed_loop(8, lambda: 0.025, CostModel(0.0001, 0.045), slo_s=0.1)
+
+    assert outcome.mean_batch < 5
 
 
 def test_answers_in_quick_succession_teach_nothing() -> None:
