@@ -49,7 +49,7 @@ class Returns:
     @property
     def complete(self) -> bool:
         """Whether nobody is awaited."""
-        return self._back >= self._count or not self.awaited
+        return not self.awaited
 
     def arrived(self) -> None:
         """A query came before the end of the window."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -76,9 +75,7 @@ class FaultLog:
             _log.error("The model failed on a batch of %d inputs", size, exc_info=error)
 
 
-def compute(
-    model: Model, work: Work, clock: Clock, faults: FaultLog, free_at: float = -math.inf
-) -> Outcome:
+def compute(model: Model, work: Work, clock: Clock, faults: FaultLog, free_at: float) -> Outcome:
     """Run the model on a batch; when it raises, run it on each input alone while budgets last.
 
     ``free_at`` is when the model was done with the batch before. Only what the batch waited until

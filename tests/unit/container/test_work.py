@@ -54,7 +54,7 @@ def texts(*inputs: bytes, budget_s: float = 10.0) -> Work:
 
 def run(model: Model, batch: Work, clock: Clock | None = None) -> Outcome:
     clock = clock or Clock()
-    return compute(model, batch, clock, FaultLog(clock))
+    return compute(model, batch, clock, FaultLog(clock), free_at=0.0)
 
 
 def fail_on(bad: str, error: Callable[[], BaseException]) -> Callable[[InputBatch], list[str]]:
@@ -146,11 +146,11 @@ def test_the_same_fault_is_logged_once_in_ten_seconds(caplog: pytest.LogCaptureF
     model = FunctionModel(fail_on("p", lambda: ValueError("bad")))
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            compute(model, texts(b"p", b"a"), clock, faults)
+            compute(model, texts(b"p", b"a"), clock, faults, free_at=0.0)
         assert len(caplog.records) == 1
         assert "ValueError: bad" in caplog.text
         clock.now += 11
-        compute(model, texts(b"p"), clock, faults)
+        compute(model, texts(b"p"), clock, faults, free_at=0.0)
         assert len(caplog.records) == 2
 
 
