@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 
-from benchmarks.wire import Reply, parse_reply
+from benchmarks.wire import Reply, ReplyReader
 
 _RECEIVE_BYTES = 1 << 16
 
@@ -43,6 +43,7 @@ class Pool:
         # Made first, so that its number is low enough for `select`.
         self._epoll = select.epoll()
         self._by_number: dict[int, Connection] = {}
+        self._read = ReplyReader().read
         self.connections = [Connection(self._connect()) for _ in range(size)]
         for connection in self.connections:
             self._watch(connection)
@@ -97,7 +98,7 @@ class Pool:
         if connection.data:
             data = connection.data + data
         connection.data = data
-        reply = parse_reply(data)
+        reply = self._read(data)
         if reply is None or len(data) < reply.size:
             return None
         connection.busy = False

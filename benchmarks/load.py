@@ -34,8 +34,9 @@ _STRAGGLERS_S = 10.0
 _GRAIN_S = 0.0001
 """An open loop does not sleep for less: what falls due meanwhile is sent together."""
 _FAST_RATE = 5_000.0
-_FAST_GRAIN_S = 0.00025
-"""Above that rate an answer does not wake the generator either: it would do little but wake up."""
+_FAST_GRAIN_S = 0.0005
+"""Above that rate an answer does not wake the generator either: it would do little but wake up, on
+a processor that the server wants. What falls due meanwhile waits, and that counts as latency."""
 
 
 class _Client:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 DIGITS = 12
 """Width of the number in which distinct inputs differ: ``0.`` and so many digits."""
 _MAX_NUMBER = 10**DIGITS
+_END_OF_HEAD = b"\r\n\r\n"
+_MOST_HEADS = 1_000
+"""A server that numbers or dates its answers may not fill the memory."""
 SLOT = "0." + "7" * DIGITS
 """Stands in a body for the number that varies; as a float it prints as it is written."""
 _OUTPUT = re.compile(rb'"output":"?(-?\d+)"?[,}]')
@@ -72,16 +75,39 @@ def parse_reply(data: bytes) -> Reply | None:
     Raises:
         ValueError: no Content-Length; such an answer is not of the servers measured here.
     """
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    head = data[:end].lower()
-    at = head.find(b"\r\ncontent-length:")
+    end = data.find(_END_OF_HEAD)
+    return None if end < 0 else _parse_head(data[:end])
+
+
+def _parse_head(head: bytes) -> Reply:
+    lower = head.lower()
+    at = lower.find(b"\r\ncontent-length:")
     if at < 0:
-        raise ValueError(f"an answer without Content-Length: {data[:end]!r}")
-    length = int(head[at + 17 :].split(b"\r\n", 1)[0])
-    good = head[9:12] == b"200"
-    return Reply(end + 4 + length, good, b"\r\nx-clipper-default:" in head)
+        raise ValueError(f"an answer without Content-Length: {head!r}")
+    length = int(lower[at + 17 :].split(b"\r\n", 1)[0])
+    size = len(head) + len(_END_OF_HEAD) + length
+    return Reply(size, head[9:12] == b"200", b"\r\nx-clipper-default:" in lower)
+
+
+class ReplyReader:
+    """`parse_reply` that knows the heads it has seen: most servers send the same ones again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Reply] = {}
+
+    def read(self, data: bytes) -> Reply | None:
+        """Read the answer at the start of ``data``, as `parse_reply` does."""
+        end = data.find(_END_OF_HEAD)
+        if end < 0:
+            return None
+        head = data[:end]
+        reply = self._known.get(head)
+        if reply is None:
+            reply = _parse_head(head)
+            if len(self._known) >= _MOST_HEADS:
+                self._known.clear()
+            self._known[head] = reply
+        return reply
 
 
 def whole_output(data: bytes) -> int | None:

@@ -9,7 +9,7 @@ import httptools
 import pytest
 
 from benchmarks.reference_servers import BODY, BareResponder
-from benchmarks.wire import RequestTemplate, parse_reply, whole_output
+from benchmarks.wire import Reply, ReplyReader, RequestTemplate, parse_reply, whole_output
 
 
 class _Seen:
@@ -74,6 +74,16 @@ def test_status_and_default_are_told_apart() -> None:
         (False, False),
         (True, False),
     ]
+
+
+def test_a_head_that_was_seen_is_read_the_same_again() -> None:
+    read = ReplyReader().read
+    good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+    bad = b"HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 2\r\nx-clipper-default: slo\r\n\r\n"
+    for body in (b"{}", b"[]", b""):
+        assert read(good + body) == Reply(len(good) + 2, True, False)
+        assert read(bad + body) == Reply(len(bad) + 2, False, True)
+        assert read(good[:-1]) is None
 
 
 def test_an_answer_of_unknown_length_is_refused() -> None:
