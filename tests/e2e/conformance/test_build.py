@@ -54,6 +54,7 @@ def pythons_with_images(images: StockImages) -> list[int]:
     return [minor for minor in SUPPORTED_MINORS if images.exists(closure_image(minor))]
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_s21_build_with_packages_docker(
     tmp_path: Path, stock_images: StockImages, model_images: list[str]
