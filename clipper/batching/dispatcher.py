@@ -11,6 +11,8 @@ contents, and what arrives meanwhile would have to wait one batch longer.
 
 from __future__ import annotations
 
+import functools
+
 from clipper.batching.lag import SendLead
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.latency import LatencyModel, TransferFloor
@@ -32,6 +34,11 @@ SIZE_LEAD_SHARE = 0.4
 GATHER_SHARE = 0.2
 """Of the objective of a batch: the most that one waits for returns. Nobody looks at the queue
 meanwhile, and somebody with less time may come."""
+
+WORTH_A_TURN_S = 0.0005
+"""A model whose batches take longer is not left idle while the answers of a batch are handed out,
+when those who were answered before have asked again and wait to be read. That costs a turn of the
+event loop, some tens of microseconds."""
 
 
 class Dispatcher:
@@ -128,6 +135,7 @@ class Dispatcher:
         self.policy.observe(BatchObservation(size, batch.full, own_s, self._lane.objective_s))
         share = self.latency.size_share(size)
         fixed_s = None if share is None else (1.0 - share) * own_s
+        returning = self._queue.returns.awaited > 0
         self._queue.returns.answered(now_s, size, fixed_s)
         self._lane.observer.answered(size, result, round_trip_s)
         if missed := batch.missed(now_s):
@@ -136,13 +144,15 @@ class Dispatcher:
         self._anchor(now_s)
         self._shared_wait_s += 0.2 * (queue_s - self._shared_wait_s)
         self.pump()
-        sink = self._lane.sink
-        for index, task in enumerate(batch.tasks):
-            error = result.errors.get(index) if result.errors else None
-            if error is None:
-                sink.completed(task, result.outputs[index])
-            else:
-                sink.failed(task, DefaultReason.MODEL_ERROR, error)
+        if returning and not self._outstanding and self.latency.predict_s(1) > WORTH_A_TURN_S:
+            self._clock.call_soon(functools.partial(self._hand_out_later, batch, result))
+        else:
+            batch.hand_out(result, self._lane.sink)
+
+    def _hand_out_later(self, batch: Outstanding, result: BatchResult) -> None:
+        """Hand out a batch whose model had nothing else to do; what came meanwhile goes first."""
+        self.pump()
+        batch.hand_out(result, self._lane.sink)
 
     def close(self, lost: bool = True) -> None:
         """Feed the replica no more and put its batches back, so that no query is lost with it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from clipper.batching.ports import BatchResult, TaskSink
 from clipper.batching.task import PredictTask
+from clipper.datatypes import DefaultReason
 
 
 class Outstanding:
@@ -42,3 +44,12 @@ class Outstanding:
         if self.tasks[0].deadline_s >= now_s:
             return 0
         return sum(not task.settled and task.deadline_s < now_s for task in self.tasks)
+
+    def hand_out(self, result: BatchResult, sink: TaskSink) -> None:
+        """Tell the outcome of each of its tasks."""
+        for index, task in enumerate(self.tasks):
+            error = result.errors.get(index) if result.errors else None
+            if error is None:
+                sink.completed(task, result.outputs[index])
+            else:
+                sink.failed(task, DefaultReason.MODEL_ERROR, error)

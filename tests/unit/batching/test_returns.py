@@ -13,6 +13,8 @@ from benchmarks.simulation.bench import Outcome
 from benchmarks.simulation.cost import CostModel, steady
 from clipper.batching.fixed import FixedPolicy
 from clipper.batching.returns import WINDOW_SHARE, Returns
+from clipper.batching.task import PredictTask
+from tests.unit.batching.support import Bench, inputs
 
 FIXED_S, ITEM_S = 0.002, 0.00005
 END_S = 10.0
@@ -138,3 +140,46 @@ def test_equal_batches_leave_what_was_known_of_the_fixed_cost() -> None:
     returns.answered(100.0, 8, None)
 
     assert returns.wait_s == WINDOW_SHARE * FIXED_S
+
+
+def answer_two_batches(compute_s: float) -> tuple[Bench, list[int]]:
+    """Answer a, b and, in the same turn, c, d; e, f are read in the turn after.
+
+    Returns the bench, and how many batches the replica had got before each output was handed out.
+    """
+    bench = Bench()
+    replica = bench.replica(FixedPolicy(2))
+    bench.train(replica, compute_s)
+    answered(bench.queue.returns, rounds=50, back=8)
+    for name in "abcd":
+        bench.put(name)
+    bench.clock.settle()
+    assert inputs(replica)[-2:] == [["a", "b"], ["c", "d"]]
+    sent: list[int] = []
+    completed = bench.sink.completed
+
+    def record(item: PredictTask, text: bytes) -> None:
+        sent.append(len(replica.sent))
+        completed(item, text)
+
+    bench.sink.completed = record  # type: ignore[method-assign]
+    bench.clock.advance(compute_s)
+    before = len(replica.sent)
+    replica.answer(-2)
+    replica.answer(-1)
+    for name in "ef":
+        bench.put(name)
+    bench.clock.settle()
+    assert inputs(replica)[-1] == ["e", "f"]
+    return bench, [number - before for number in sent]
+
+
+def test_an_idle_model_gets_what_came_meanwhile_before_its_answers_are_handed_out() -> None:
+    bench, batches_before = answer_two_batches(compute_s=0.01)
+    assert batches_before == [0, 0, 1, 1]
+    assert {b"a", b"b", b"c", b"d"} <= bench.sink.outputs.keys()
+
+
+def test_answers_of_a_fast_model_are_handed_out_at_once() -> None:
+    _, batches_before = answer_two_batches(compute_s=0.0001)
+    assert batches_before == [0, 0, 0, 0]
