@@ -69,34 +69,18 @@ class Reply(NamedTuple):
     default: bool
 
 
-def parse_reply(data: bytes) -> Reply | None:
-    """Read the answer at the start of ``data``; None while its head is not complete.
-
-    Raises:
-        ValueError: no Content-Length; such an answer is not of the servers measured here.
-    """
-    end = data.find(_END_OF_HEAD)
-    return None if end < 0 else _parse_head(data[:end])
-
-
-def _parse_head(head: bytes) -> Reply:
-    lower = head.lower()
-    at = lower.find(b"\r\ncontent-length:")
-    if at < 0:
-        raise ValueError(f"an answer without Content-Length: {head!r}")
-    length = int(lower[at + 17 :].split(b"\r\n", 1)[0])
-    size = len(head) + len(_END_OF_HEAD) + length
-    return Reply(size, head[9:12] == b"200", b"\r\nx-clipper-default:" in lower)
-
-
 class ReplyReader:
-    """`parse_reply` that knows the heads it has seen: most servers send the same ones again."""
+    """Reads answers; a head that was seen before, as most are, is not parsed again."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Reply] = {}
 
     def read(self, data: bytes) -> Reply | None:
-        """Read the answer at the start of ``data``, as `parse_reply` does."""
+        """Read the answer at the start of ``data``; None while its head is not complete.
+
+        Raises:
+            ValueError: no Content-Length; such an answer is not of the servers measured here.
+        """
         end = data.find(_END_OF_HEAD)
         if end < 0:
             return None
@@ -108,6 +92,16 @@ class ReplyReader:
                 self._known.clear()
             self._known[head] = reply
         return reply
+
+
+def _parse_head(head: bytes) -> Reply:
+    lower = head.lower()
+    at = lower.find(b"\r\ncontent-length:")
+    if at < 0:
+        raise ValueError(f"an answer without Content-Length: {head!r}")
+    length = int(lower[at + 17 :].split(b"\r\n", 1)[0])
+    size = len(head) + len(_END_OF_HEAD) + length
+    return Reply(size, head[9:12] == b"200", b"\r\nx-clipper-default:" in lower)
 
 
 def whole_output(data: bytes) -> int | None:

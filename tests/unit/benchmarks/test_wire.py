@@ -9,7 +9,7 @@ import httptools
 import pytest
 
 from benchmarks.reference_servers import BODY, BareResponder
-from benchmarks.wire import Reply, ReplyReader, RequestTemplate, parse_reply, whole_output
+from benchmarks.wire import Reply, ReplyReader, RequestTemplate, whole_output
 
 
 class _Seen:
@@ -55,10 +55,11 @@ def test_the_same_request_stays_the_same() -> None:
 
 
 def test_an_answer_is_read_once_its_head_is_complete() -> None:
+    read = ReplyReader().read
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     for length in range(len(data) - 2):
-        assert parse_reply(data[:length]) is None
-    reply = parse_reply(data + b"HTTP/1.1 200 OK")
+        assert read(data[:length]) is None
+    reply = read(data + b"HTTP/1.1 200 OK")
     assert reply is not None
     assert (reply.size, reply.good, reply.default) == (len(data), True, False)
 
@@ -68,7 +69,7 @@ def test_status_and_default_are_told_apart() -> None:
     failed = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
     # A header's value that looks like the name is none.
     innocent = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nvary: x-clipper-default:\r\n\r\n"
-    replies = [parse_reply(data) for data in (default, failed, innocent)]
+    replies = [ReplyReader().read(data) for data in (default, failed, innocent)]
     assert [(r.good, r.default) for r in replies if r] == [
         (True, True),
         (False, False),
@@ -88,7 +89,7 @@ def test_a_head_that_was_seen_is_read_the_same_again() -> None:
 
 def test_an_answer_of_unknown_length_is_refused() -> None:
     with pytest.raises(ValueError, match="Content-Length"):
-        parse_reply(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        ReplyReader().read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
 
 
 class _Transport:
@@ -107,7 +108,7 @@ def test_the_bare_responder_answers_each_request_however_it_is_cut() -> None:
     assert not transport.written
     responder.data_received(request[20:])
     responder.data_received(request)
-    reply = parse_reply(transport.written)
+    reply = ReplyReader().read(transport.written)
     assert reply is not None
     assert len(transport.written) == 2 * reply.size
     assert transport.written.endswith(BODY)
