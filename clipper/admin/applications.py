@@ -53,10 +53,7 @@ class ApplicationMethods(Session):
         Raises:
             ClipperException: it exists already, or an argument is not valid.
         """
-        if on_default not in tuple(OnDefault):
-            raise ClipperException(
-                f"Invalid on_default: {on_default}. Use one of: {', '.join(OnDefault)}"
-            )
+        _check_on_default(on_default)
         selection = {
             "policy": policy,
             "policy_options": policy_options,
@@ -78,6 +75,54 @@ class ApplicationMethods(Session):
             **additions,
         )
         self.logger.info(f"Application {name} was successfully registered")
+
+    def update_application(
+        self,
+        name: str,
+        *,
+        slo_micros: int | None = None,
+        default_output: str | None = None,
+        on_default: str | None = None,
+        isolate_cache: bool | None = None,
+        policy: str | None = None,
+        policy_options: Mapping[str, Any] | None = None,
+        min_confidence: float | None = None,
+        calibration: str | None = None,
+        costs: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Change settings of an application; they are in force on every frontend on return.
+
+        What is not given stays. Links and what the application has learned stay as well; no query
+        is lost. The input type and what labels mean (``loss``) cannot be changed.
+
+        Args:
+            policy: another policy starts with its default options.
+            policy_options: the options to change, by name; None as a value: back to the default.
+            min_confidence: 0 asks for none any more.
+            costs: the costs to change; None as a value: the model is no longer named.
+
+        All others are as in `register_application`.
+
+        Raises:
+            ClipperException: there is no such application, nothing is to be changed, a value is
+                not valid, or the policy does not go with the models that are linked.
+        """
+        if on_default is not None:
+            _check_on_default(on_default)
+        changes = {
+            "latency_slo_micros": slo_micros,
+            "default_output": default_output,
+            "on_default": on_default,
+            "isolate_cache": isolate_cache,
+            "policy": policy,
+            "policy_options": policy_options,
+            "min_confidence": min_confidence,
+            "calibration": calibration,
+            "costs": costs,
+        }
+        given = {key: value for key, value in changes.items() if value is not None}
+        self._command("update_app", name=name, **given)
+        self.logger.info(f"Application {name} was successfully updated")
 
     def unregister_application(self, name: str) -> None:
         """Remove an application with its links; ClipperException if there is none."""
@@ -146,3 +191,10 @@ class ApplicationMethods(Session):
         """
         entries = self._question("get_feedback_log", app_name=app_name, count=count)
         return [base64.b64decode(entry) for entry in entries]
+
+
+def _check_on_default(on_default: str) -> None:
+    if on_default not in tuple(OnDefault):
+        raise ClipperException(
+            f"Invalid on_default: {on_default}. Use one of: {', '.join(OnDefault)}"
+        )

@@ -12,7 +12,9 @@ from clipper.cli import context
 from clipper.datatypes import OnDefault
 from clipper.errors import ClipperException
 
-group = typer.Typer(help="List, add, show and remove applications.", epilog="Example: clipper apps")
+group = typer.Typer(
+    help="List, add, show, change and remove applications.", epilog="Example: clipper apps"
+)
 
 APP_COLUMNS = ("name", "input type", "SLO ms", "default", "models")
 
@@ -21,7 +23,7 @@ Name = Annotated[str, typer.Argument(help="Name of the application.")]
 
 @group.callback(invoke_without_command=True)
 def list_apps(ctx: typer.Context) -> None:
-    """List, add, show and remove applications."""
+    """List, add, show, change and remove applications."""
     if ctx.invoked_subcommand is not None:
         return
     session = context.of(ctx)
@@ -112,6 +114,58 @@ def add(
     session.output.done(
         f"Registered application {name}: http://{connection.get_query_addr()}/{name}/predict"
     )
+
+
+@group.command(epilog="Example: clipper apps update my-app --option 'weights={\"old\":9,\"new\":1}'")
+def update(
+    ctx: typer.Context,
+    name: Name,
+    default: Annotated[
+        str | None, typer.Option(help="Output when there is no prediction in time.")
+    ] = None,
+    slo_ms: Annotated[
+        float | None, typer.Option(help="Latency objective in milliseconds.")
+    ] = None,
+    slo_micros: Annotated[
+        int | None, typer.Option(help="Latency objective in microseconds instead.")
+    ] = None,
+    on_default: Annotated[
+        OnDefault | None, typer.Option(help="Answer 200 with the default output, or an error.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Another selection policy, with its default options.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Option to change, NAME=VALUE; null: the default; repeatable."),
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="From 0 to 1: less sure answers become the default.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="none, isotonic, platt or temperature.")
+    ] = None,
+    cost: Annotated[
+        list[str] | None, typer.Option(help="Cost of one prediction, MODEL=NUMBER; repeatable.")
+    ] = None,
+) -> None:
+    """Change settings of an application; what is not given stays, and so does what it learned."""
+    session = context.of(ctx)
+    micros = None
+    if slo_ms is not None or slo_micros is not None:
+        micros = choose_slo_micros(slo_ms, slo_micros)
+    session.connected().update_application(
+        name,
+        slo_micros=micros,
+        default_output=default,
+        on_default=on_default,
+        policy=policy,
+        policy_options=named_values("--option", option or ()) or None,
+        min_confidence=min_confidence,
+        calibration=calibration,
+        costs=named_values("--cost", cost or ()) or None,
+    )
+    session.output.done(f"Changed application {name}")
 
 
 def named_values(flag: str, pairs: Sequence[str]) -> dict[str, Any]:

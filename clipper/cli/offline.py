@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,8 +122,9 @@ def calibrate(
 
     session = context.of(ctx)
     connection = session.connected()
-    method = Calibration(connection.get_policy(app)["calibration"])
-    answers = LabelledAnswers.of(_log(connection, app, count))
+    settings = connection.get_policy(app)
+    method = Calibration(settings["calibration"])
+    answers = LabelledAnswers.of(_log(connection, app, count), settings["policy"])
     checks = check_calibrations(answers, seed)
     tuning = None
     if cost_of_wrong is not None:
@@ -152,6 +154,9 @@ def calibrate(
     )
     if tuning is not None:
         session.output.table("Minimum confidence", ("property", "value"), _default_rows(tuning))
+        session.output.note(
+            f"To use it: clipper apps update {app} --min-confidence {tuning.best.threshold:.4g}"
+        )
     if plot is not None:
         session.output.note(f"The reliability diagram is in {plot}")
 
@@ -226,6 +231,9 @@ def tune(
         _cascade_rows(found),
     )
     session.output.text(f"policy_options: {json.dumps(found.options)}")
+    options = [shlex.quote(f"{name}={json.dumps(value)}") for name, value in found.options.items()]
+    flags = " ".join(f"--option {option}" for option in options)
+    session.output.note(f"To use it: clipper apps update {app} --policy cascade {flags}")
     if plot is not None:
         session.output.note(f"Accuracy over cost is drawn in {plot}")
 

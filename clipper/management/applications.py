@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from clipper.management import service, views
+from clipper.management import app_updates, service, views
 from clipper.management.calls import Calls, documented, json_response, text_response
-from clipper.management.schemas import AddApp, AppName, UserState, Verbose
+from clipper.management.schemas import AddApp, AppName, UpdateApp, UserState, Verbose
 
 
 def application_routes(calls: Calls) -> APIRouter:
-    """Return the routes of `add_app`, `delete_app` and the reads of applications."""
+    """Return the routes that write and read applications."""
     router = APIRouter(prefix="/admin", tags=["applications"])
 
     @router.post("/add_app", **documented(AddApp, "Success sentence"))
@@ -18,6 +18,12 @@ def application_routes(calls: Calls) -> APIRouter:
         """Register an application."""
         body = await calls.body(request, AddApp)
         return await calls.write(lambda snapshot: service.add_app(snapshot, body))
+
+    @router.post("/update_app", **documented(UpdateApp, "Success sentence"))
+    async def update_app(request: Request) -> Response:
+        """Change settings of an application; links and what it has learned stay."""
+        body = await calls.body(request, UpdateApp)
+        return await calls.write(lambda snapshot: app_updates.update_app(snapshot, body))
 
     @router.post("/delete_app", **documented(AppName, "Success sentence"))
     async def delete_app(request: Request) -> Response:

@@ -10,7 +10,7 @@ import msgspec
 
 from clipper.datatypes import DEFAULT_POLICY
 from clipper.errors import InvalidRequest
-from clipper.management.schemas import AddApp
+from clipper.management.schemas import AddApp, UpdateApp
 from clipper.selection.calibration import Calibration
 from clipper.selection.catalog import find_policy, make_policy
 from clipper.selection.losses import LossKind
@@ -40,6 +40,36 @@ def policy_fields(request: AddApp) -> PolicyFields:
         "loss_scale": _scale(request.loss_scale),
         "costs": _costs(request.costs),
     }
+
+
+def updated_policy_fields(record: ApplicationRecord, request: UpdateApp) -> PolicyFields:
+    """Return the same fields of an application that exists, with what ``request`` changes.
+
+    Raises:
+        InvalidRequest: naming the field that is wrong.
+    """
+    changed = _object("policy_options", request.policy_options)
+    policy = find_policy(record.policy if request.policy is None else request.policy)
+    options = _merged({} if policy.name != record.policy else record.policy_options, changed)
+    decode_options(policy, options)
+    fields: PolicyFields = {
+        "policy": policy.name,
+        "policy_options": options,
+        "costs": _costs(_merged(record.costs, _object("costs", request.costs))),
+    }
+    if request.min_confidence is not None:
+        # 0 is how an update says that no confidence is asked for any more.
+        fields["min_confidence"] = _confidence(request.min_confidence) or None
+    if request.calibration is not None:
+        fields["calibration"] = _one_of(
+            "calibration", request.calibration, tuple(Calibration)
+        )
+    return fields
+
+
+def _merged(present: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, the changed ones winning; null takes an entry away."""
+    return {name: value for name, value in {**present, **changed}.items() if value is not None}
 
 
 def check_links(record: ApplicationRecord, names: Sequence[str]) -> None:

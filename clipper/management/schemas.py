@@ -49,6 +49,9 @@ Strings = Annotated[list[str], _Kind("[string]", jsonfaults.require_string_array
 OptionalString = Annotated[str | None, _STRING]
 OptionalFlag = Annotated[bool | None, _BOOL]
 OptionalNumber = Annotated[float | None, _NUMBER]
+OptionalInt32 = Annotated[
+    int | None, _Kind("int", jsonfaults.require_int), Field(json_schema_extra={"format": "int32"})
+]
 AnyValue = Annotated[Any, _ANY]
 
 
@@ -74,6 +77,24 @@ class AddApp(RequestBody):
     loss: OptionalString = Field(None, description="zero-one, absolute or squared.")
     loss_scale: OptionalNumber = Field(None, description="Distance that is wholly wrong.")
     costs: AnyValue = Field(None, description="Model name → cost of one prediction.")
+
+
+class UpdateApp(RequestBody):
+    """Change settings of an application; those that are absent stay as they are."""
+
+    name: String
+    default_output: OptionalString = Field(None, description="Answered without a prediction.")
+    latency_slo_micros: OptionalInt32 = Field(None, description="Latency objective, above 0.")
+    on_default: OptionalString = Field(None, description="output (HTTP 200) or error (503/504).")
+    isolate_cache: OptionalFlag = Field(None, description="Share no cached predictions.")
+    policy: OptionalString = Field(None, description="Another policy has its default options.")
+    policy_options: AnyValue = Field(None, description="Options to change; null: the default.")
+    min_confidence: OptionalNumber = Field(None, description="0: every answer is good enough.")
+    calibration: OptionalString = Field(None, description="none, isotonic, platt, temperature.")
+    costs: AnyValue = Field(None, description="Model name → cost; null: no longer named.")
+    input_type: AnyValue = Field(None, description="Cannot be changed.")
+    loss: AnyValue = Field(None, description="Cannot be changed.")
+    loss_scale: AnyValue = Field(None, description="Cannot be changed.")
 
 
 class AppName(RequestBody):

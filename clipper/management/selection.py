@@ -15,7 +15,7 @@ from clipper.management.schemas import FeedbackLog, LinkedApp
 from clipper.query.arms import ArmTable
 from clipper.selection.calibration import Calibration
 from clipper.selection.catalog import describe_policies
-from clipper.selection.ledger import PolicySummary, summarise
+from clipper.selection.ledger import PolicySummary, open_book, summarise
 from clipper.selection.policy import Arm
 from clipper.store.base import ApplicationRecord, ConfigSnapshot
 from clipper.store.selection import SelectionStore, StateKey
@@ -40,7 +40,10 @@ def selection_routes(calls: Calls, selection: SelectionStore) -> APIRouter:
         record = application_named(snapshot, body.app_name)
         (state,) = await selection.read_states([StateKey(record.name, record.generation)])
         summary = summarise(
-            state.values, linked_arms(snapshot, record), record.costs, calibration_of(record)
+            open_book(state.values, record.policy),
+            linked_arms(snapshot, record),
+            record.costs,
+            calibration_of(record),
         )
         return json_response(policy_object(record, state.version, summary))
 

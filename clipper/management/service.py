@@ -54,20 +54,29 @@ def application_record(request: AddApp) -> ApplicationRecord:
             f"'{request.name}' is not a valid application name: it is part of the URL, so it must "
             "not be empty or contain '/'"
         )
-    if request.latency_slo_micros <= 0:
-        raise InvalidRequest(
-            "latency_slo_micros must be greater than 0, in microseconds; got "
-            f"{request.latency_slo_micros}"
-        )
     return ApplicationRecord(
         name=request.name,
+        latency_slo_micros=checked_slo_micros(request.latency_slo_micros),
         input_type=_input_type(request.input_type),
         default_output=request.default_output,
-        latency_slo_micros=request.latency_slo_micros,
-        on_default=OnDefault(_one_of("on_default", request.on_default, tuple(OnDefault))),
+        on_default=checked_on_default(request.on_default),
         isolate_cache=bool(request.isolate_cache),
         **policy_fields(request),
     )
+
+
+def checked_slo_micros(slo_micros: int) -> int:
+    """Return a latency objective in microseconds; InvalidRequest unless it is above 0."""
+    if slo_micros <= 0:
+        raise InvalidRequest(
+            f"latency_slo_micros must be greater than 0, in microseconds; got {slo_micros}"
+        )
+    return slo_micros
+
+
+def checked_on_default(name: str | None) -> OnDefault:
+    """Return what a default is answered with, ``output`` if not given; else InvalidRequest."""
+    return OnDefault(_one_of("on_default", name, tuple(OnDefault)))
 
 
 def delete_app(snapshot: ConfigSnapshot, request: AppName) -> Decision:

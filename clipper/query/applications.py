@@ -13,6 +13,7 @@ from clipper.datatypes import DEFAULT_POLICY, DefaultReason, Output
 from clipper.query.rendering import render_output
 from clipper.selection.calibration import Calibration, Calibrator, fit
 from clipper.selection.catalog import make_policy
+from clipper.selection.ledger import open_book
 from clipper.selection.losses import LossKind
 from clipper.selection.policy import SelectionPolicy, State
 from clipper.store.base import ApplicationRecord, ConfigSnapshot
@@ -48,8 +49,9 @@ class Application:
         self.default: Output = render_output(record.default_output.encode())
 
     def calibrate(self, state: State) -> None:
-        """Take what feedback says of confidences from the application's state."""
-        self.calibrated = fit(Calibration(self.record.calibration), state)
+        """Take what feedback says of the policy's confidences from the application's state."""
+        book = open_book(state, self.policy.name)
+        self.calibrated = fit(Calibration(self.record.calibration), book)
 
     def explain(self, reason: DefaultReason, detail: str) -> str:
         """Return the text of ``default_explanation``."""

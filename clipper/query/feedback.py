@@ -24,7 +24,7 @@ from clipper.query.query import Query
 from clipper.query.rendering import render_output
 from clipper.query.selected import AsideQuery
 from clipper.query.selection_states import SelectionStates
-from clipper.selection.ledger import ledger
+from clipper.selection.ledger import enter, ledger
 from clipper.selection.losses import loss
 from clipper.selection.policy import Addition, Arm, Asker, Choice, State
 from clipper.selection.records import (
@@ -160,6 +160,7 @@ class FeedbackService:
                 answer, feedback.label, application.loss, application.record.loss_scale
             )
         uids = [APPLICATION] if record.uid == APPLICATION else [APPLICATION, record.uid]
+        own = record.policy == application.policy.name
         additions = {
             uid: list(
                 application.policy.observe(
@@ -171,6 +172,9 @@ class FeedbackService:
                     answer,
                 )
             )
+            # Whom another policy asked, and how likely it was to, misleads this one.
+            if own
+            else []
             for uid in uids
         }
         additions[APPLICATION] += _books(application, record, votes, losses, answer, answer_loss)
@@ -263,6 +267,7 @@ class FeedbackService:
             confidence=combined.confidence,
             silent=choice.silent,
             generation=application.record.generation,
+            policy=application.policy.name,
         )
 
     async def _votes(self, application: Application, record: ChoiceRecord) -> dict[Arm, Vote]:
@@ -348,9 +353,9 @@ def _books(
     answer: Vote | None,
     answer_loss: float | None,
 ) -> Sequence[Addition]:
-    """Return what the feedback adds to the application's books."""
+    """Return what the feedback adds to the book of the policy that answered the query."""
     in_time = [arm for arm in record.asked if arm.key in record.outputs]
-    return ledger(
+    added = ledger(
         record.choice,
         losses,
         answer_loss,
@@ -362,3 +367,4 @@ def _books(
             arm for arm in in_time if answer is not None and votes[arm].label == answer.label
         ],
     )
+    return enter(record.policy, added)

@@ -43,9 +43,11 @@ class StateSettings:
 
 
 class _Entry:
-    __slots__ = ("read_s", "reading", "values", "version")
+    __slots__ = ("calibrated", "read_s", "reading", "values", "version")
 
     def __init__(self, values: dict[str, float], version: int, read_s: float) -> None:
+        self.calibrated: Application | None = None
+        """Who has taken from these values what they tell of confidences; nobody: they changed."""
         self.values = values
         self.version = version
         self.read_s = read_s
@@ -125,6 +127,7 @@ class SelectionStates:
             entry.values = dict(self._for_user(application, entry))
         entry.values = apply(entry.values, additions, application.policy.floor)
         entry.version += 1
+        entry.calibrated = None
 
     async def read_applications(self) -> None:
         """Bring the states of all applications up to date.
@@ -133,6 +136,11 @@ class SelectionStates:
             StoreUnavailable: they stay as they are.
         """
         applications = self._with_policy()
+        for application in applications:
+            known = self._applications.get(application.record.generation)
+            # After this worker's own feedback, or a change of the application's settings.
+            if known is not None and known.calibrated is not application:
+                _calibrate(application, known)
         keys = [StateKey(a.name, a.record.generation) for a in applications]
         versions = await self._store.read_state_versions(keys) if keys else []
         stale = [
@@ -144,7 +152,7 @@ class SelectionStates:
         for (application, key), stored in zip(stale, states, strict=True):
             entry = _Entry(dict(stored.values), stored.version, self._clock.now())
             self._applications[key.generation] = entry
-            application.calibrate(entry.values)
+            _calibrate(application, entry)
         alive = {key.generation for key in keys}
         for generation in self._applications.keys() - alive:
             del self._applications[generation]
@@ -195,3 +203,8 @@ class SelectionStates:
         state = self._for_user(application, self._users.get(key))
         for then in self._waiting.pop(key, ()):
             then(state)
+
+
+def _calibrate(application: Application, entry: _Entry) -> None:
+    application.calibrate(entry.values)
+    entry.calibrated = application

@@ -235,6 +235,7 @@ class Selector:
             confidence=combined.confidence,
             silent=query.choice.silent,
             generation=query.application.record.generation,
+            policy=query.application.policy.name,
         )
         self._choices.add(query.application.name, query.query_id, encode_record(record))
 

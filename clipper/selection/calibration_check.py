@@ -29,8 +29,8 @@ class LabelledAnswers(msgspec.Struct, frozen=True):
     losses: tuple[float, ...]
 
     @staticmethod
-    def of(records: Sequence[FeedbackRecord]) -> LabelledAnswers:
-        """Return the answers in a log that came with a confidence.
+    def of(records: Sequence[FeedbackRecord], policy: str) -> LabelledAnswers:
+        """Return the answers of a policy in a log that came with a confidence.
 
         Raises:
             InvalidRequest: they are fewer than `ENOUGH_ANSWERS`.
@@ -38,11 +38,14 @@ class LabelledAnswers(msgspec.Struct, frozen=True):
         found = [
             (record.choice.confidence, record.answer_loss)
             for record in records
-            if record.choice.confidence is not None and record.answer_loss is not None
+            if record.choice.policy == policy
+            and record.choice.confidence is not None
+            and record.answer_loss is not None
         ]
         if len(found) < ENOUGH_ANSWERS:
             raise InvalidRequest(
-                f"The log has {len(found)} labelled answers with a confidence, {ENOUGH_ANSWERS} "
+                f"The log has {len(found)} labelled answers of the policy '{policy}' with a "
+                f"confidence, {ENOUGH_ANSWERS} "
                 "are needed. Only policies that combine models, and models that give "
                 "probabilities, have a confidence; send feedback on their answers"
             )

@@ -7,12 +7,15 @@ arm is known; missing losses thereby count for nothing, neither good nor bad.
 Numbers: ``led/n`` queries, ``led/answers`` that were no default, ``led/loss`` of the answers,
 ``led/cost``, ``led/agree`` and ``led/agree_n``; for each arm ``led_asked/<key>``,
 ``led_late/<key>``, ``led_known/<key>`` (losses), ``led_weight/<key>`` and ``led_loss/<key>`` (sums
-of weights and of weighted losses).
+of weights and of weighted losses). What feedback tells of confidences is kept beside them.
+
+Each policy that an application ever had has a *book* of its own for these numbers: what one says of
+its confidence means nothing for another, and each is judged by what it did itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -30,6 +33,9 @@ ENOUGH_LOSSES = 30
 
 DEFAULT_COST = 1.0
 """Cost of asking a model that `costs` does not name: what is counted then is models asked."""
+
+
+_BOOK = "book:"
 
 
 class ArmSummary(msgspec.Struct, frozen=True):
@@ -86,7 +92,7 @@ def ledger(
     *,
     supporters: Collection[Arm] | None = None,
 ) -> Sequence[Addition]:
-    """Return what one labelled query adds to the state, its calibration included.
+    """Return what one labelled query adds to the book of its policy, calibration included.
 
     Args:
         choice: as it was made.
@@ -117,6 +123,24 @@ def ledger(
     return added
 
 
+def enter(policy: str, additions: Iterable[Addition]) -> list[Addition]:
+    """Return additions to a policy's book as additions to the state that holds all books."""
+    return [
+        Addition(f"{_BOOK}{policy}:{added.field}", added.amount, added.start)
+        for added in additions
+    ]
+
+
+def open_book(state: State, policy: str) -> dict[str, float]:
+    """Return a policy's book: what `summarise` and calibration read."""
+    prefix = f"{_BOOK}{policy}:"
+    return {
+        field.removeprefix(prefix): value
+        for field, value in state.items()
+        if field.startswith(prefix)
+    }
+
+
 def _distinct(*groups: Collection[Arm]) -> list[Arm]:
     return list(dict.fromkeys(arm for group in groups for arm in group))
 
@@ -139,32 +163,32 @@ def _of_arms(choice: Choice, asked: Collection[Arm], losses: Mapping[Arm, float]
 
 
 def summarise(
-    state: State,
+    book: State,
     arms: Sequence[Arm],
     costs: Mapping[str, float],
     calibration: Calibration = Calibration.NONE,
 ) -> PolicySummary:
-    """Return what the state tells about the policy and about ``arms``, in their order."""
-    labelled, answers = state.get("led/n", 0.0), state.get("led/answers", 0.0)
-    rows = tuple(_arm_summary(state, arm, costs, labelled) for arm in arms)
+    """Return what a policy's book tells about it and about ``arms``, in their order."""
+    labelled, answers = book.get("led/n", 0.0), book.get("led/answers", 0.0)
+    rows = tuple(_arm_summary(book, arm, costs, labelled) for arm in arms)
     known = [(row, row.mean_loss) for row in rows if row.mean_loss is not None]
     best = min(
         (pair for pair in known if pair[0].known_losses >= ENOUGH_LOSSES),
         key=lambda pair: pair[1],
         default=None,
     )
-    lost = state.get("led/loss", 0.0)
+    lost = book.get("led/loss", 0.0)
     return PolicySummary(
         labelled=round(labelled),
         answered=round(answers),
         mean_loss=_ratio(lost, answers),
         best_arm=None if best is None else f"{best[0].model}:{best[0].version}",
         regret=None if best is None or not answers else round(lost - answers * best[1], 9),
-        agreement=_ratio(state.get("led/agree", 0.0), state.get("led/agree_n", 0.0)),
-        late_share=_ratio(_total(state, "led_late/"), _total(state, "led_asked/")),
-        calibration_error=expected_calibration_error(state, fit(calibration, state)),
-        raw_calibration_error=expected_calibration_error(state, lambda raw: raw),
-        cost_per_query=_ratio(state.get("led/cost", 0.0), labelled),
+        agreement=_ratio(book.get("led/agree", 0.0), book.get("led/agree_n", 0.0)),
+        late_share=_ratio(_total(book, "led_late/"), _total(book, "led_asked/")),
+        calibration_error=expected_calibration_error(book, fit(calibration, book)),
+        raw_calibration_error=expected_calibration_error(book, lambda raw: raw),
+        cost_per_query=_ratio(book.get("led/cost", 0.0), labelled),
         arms=rows,
     )
 

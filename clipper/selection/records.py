@@ -37,6 +37,8 @@ class ChoiceRecord(msgspec.Struct, frozen=True, array_like=True):
     """Asked as shadows."""
     generation: int = 0
     """Of the application's registration."""
+    policy: str = ""
+    """Name of the policy that chose; the application may have another one since."""
 
     @property
     def choice(self) -> Choice:

@@ -78,6 +78,7 @@ ADDED_METHODS = {
     "stop_autoscaling",
     "get_workers",
     "get_policies",
+    "update_application",
     "get_policy",
     "get_feedback_log",
 }

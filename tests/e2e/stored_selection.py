@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from clipper.managers.local_state import StateDir
+from clipper.selection.ledger import open_book
 from clipper.store.redis import RedisStore
 from clipper.store.redis_selection import RedisSelectionStore
 from clipper.store.selection import APPLICATION, StateKey, StoredState
@@ -14,6 +15,11 @@ from tests.e2e.clusters import Cluster
 def stored_state(cluster: Cluster, app: str, uid: str = APPLICATION) -> StoredState:
     """Return the state of an application, or of one of its users, as it is on disk."""
     return asyncio.run(_stored_state(cluster, app, uid))
+
+
+def stored_book(cluster: Cluster, app: str, policy: str) -> dict[str, float]:
+    """Return what the store has of the doings of one of an application's policies."""
+    return open_book(stored_state(cluster, app).values, policy)
 
 
 def stored_log(cluster: Cluster, app: str, count: int) -> list[bytes]:

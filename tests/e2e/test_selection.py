@@ -22,7 +22,7 @@ from clipper.deployers import xgboost as xgboost_deployer
 from clipper.errors import ClipperException
 from tests.e2e import models, trained
 from tests.e2e.clusters import Cluster, eventually, local_cluster
-from tests.e2e.stored_selection import stored_state
+from tests.e2e.stored_selection import stored_book, stored_state
 
 SLO_MICROS = 20_000_000
 """Much longer than this machine stops for other reasons: what is tested is not speed."""
@@ -150,7 +150,7 @@ def test_the_best_model_fails_and_is_repaired(
     assert error(repaired - 600, repaired) < wrong["survivor"] + 0.12, curve
     assert error(QUERIES - 600, QUERIES) < wrong["best"] + 0.08, curve
     assert error(0, QUERIES) < wrong["survivor"], f"worse than a model alone: {curve}"
-    assert stored_state(served, app).values["led/n"] == QUERIES
+    assert stored_book(served, app, policy)["led/n"] == QUERIES
 
 
 def test_a_straggler_is_named_and_costs_nobody_the_answer(served: Served, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_straggler_is_named_and_costs_nobody_the_answer(served: Served, tmp_pa
         late = next(number for number in numbers if str(number) in journal.read_text().split())
         update = {"query_id": parts[late]["query_id"], "label": "held up"}
         one_worker.post(served.url(app, "update"), json=update, timeout=60).raise_for_status()
-    known = stored_state(served, app).values
+    known = stored_book(served, app, "ensemble")
     assert [v for k, v in known.items() if k.startswith("led_loss/slow:")] == [0.0]
     assert [v for k, v in known.items() if k.startswith("led_late/slow:")] == [1.0]
     assert journal.read_text().split().count(str(late)) == 1, "computed again for feedback"
@@ -240,12 +240,49 @@ def test_users_stay_with_their_model_whichever_worker_answers(served: Served) ->
     assert by_model["a"] > by_model["b"] > 0
 
 
+def test_a_split_is_moved_under_traffic_and_takes_only_the_users_who_must_move(
+    served: Served,
+) -> None:
+    app = served.add("ramp", ("a", "b"), policy="ab", policy_options={"weights": {"a": 1}})
+    users = range(1, 61)
+
+    def asked() -> dict[int, str]:
+        return {uid: served.predict(app, input=[1.0], uid=uid)["output"] for uid in users}
+
+    assert set(asked().values()) == {"a"}
+    moved: set[int] = set()
+    for share in (1, 4, 9):
+        options = {"weights": {"a": 10 - share, "b": share}}
+        served.connection.update_application(app, policy_options=options)
+        now = {uid for uid, output in asked().items() if output == "b"}
+        assert now >= moved, "somebody moved back"
+        moved = now
+    assert 30 < len(moved) < 60
+    served.connection.update_application(app, policy="static", policy_options={"model": "b"})
+    assert set(asked().values()) == {"b"}
+
+
+def test_what_was_learned_outlives_an_update_and_late_labels_still_count(served: Served) -> None:
+    app = served.add("retuned", ("a", "b"), policy="ensemble")
+    parts = served.predict(app, input_batch=[[2.0 * n + 1] for n in range(40)])["batch_predictions"]
+    early, late = parts[:20], parts[20:]
+    served.learn(app, updates=[{"query_id": p["query_id"], "label": "b"} for p in early])
+    served.connection.update_application(app, policy="exp3", min_confidence=0.0)
+    served.learn(app, updates=[{"query_id": p["query_id"], "label": "b"} for p in late])
+    assert stored_book(served, app, "ensemble")["led/n"] == 40
+    assert stored_book(served, app, "exp3") == {}
+    summary = served.connection.get_policy(app)["summary"]
+    assert (summary["labelled"], summary["mean_loss"]) == (0, None)
+    assert served.predict(app, input=[1.0])["output"] in ("a", "b")
+    assert served.connection.get_linked_models(app) == ["a", "b"]
+
+
 def test_a_shadow_is_asked_and_never_returned(served: Served) -> None:
     app = served.add("shadowed", ("a", "b"), policy="shadow", policy_options={"model": "b"})
     parts = served.predict(app, input_batch=[[2.0 * n + 1] for n in range(50)])["batch_predictions"]
     assert {part["output"] for part in parts} == {"b"}
     served.learn(app, updates=[{"query_id": p["query_id"], "label": "a"} for p in parts])
-    values = stored_state(served, app).values
+    values = stored_book(served, app, "shadow")
     losses = {key: value for key, value in values.items() if key.startswith("led_loss/")}
     assert {key.split("/")[1].split(":")[0]: value for key, value in losses.items()} == {
         "a": 0.0,

@@ -128,6 +128,12 @@ class FakeCluster:
         self.apps[body["name"]] = {**body, "linked_models": []}
         return f"Successfully added application with name '{body['name']}'"
 
+    def _update_app(self, body: Json) -> str:
+        if body["name"] not in self.apps:
+            raise RefusedError(f"Application '{body['name']}' does not exist")
+        self.apps[body["name"]] |= body
+        return "Successfully updated"
+
     def _delete_app(self, body: Json) -> str:
         if self.apps.pop(body["name"], None) is None:
             raise RefusedError(f"Application '{body['name']}' does not exist")

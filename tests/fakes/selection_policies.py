@@ -134,6 +134,7 @@ def record_of(
     *,
     propensities: Sequence[float] | None = None,
     confidence: float | None = None,
+    policy: str = "ensemble",
 ) -> FeedbackRecord:
     """Return the record of a query whose asked arms gave ``outputs``; losses are zero-one."""
 
@@ -160,6 +161,7 @@ def record_of(
             late=(),
             answer=None if answer is None else answer.encode(),
             confidence=confidence,
+            policy=policy,
         ),
         label=label,
         time_s=float(at) + 1.0,

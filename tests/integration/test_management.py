@@ -138,6 +138,24 @@ async def test_settings_of_ours_are_kept_and_shown(client: httpx.AsyncClient) ->
     assert model["batch_wait_ms"] == 2
 
 
+async def test_an_update_keeps_the_registration_and_the_links(
+    client: httpx.AsyncClient, store: RedisStore
+) -> None:
+    await accepted(client, "add_app", **APP)
+    await accepted(client, "add_model", **MODEL)
+    await accepted(client, "add_model_links", app_name="hello", model_names=["m"])
+    before = (await store.read_snapshot()).applications["hello"]
+    change = {"latency_slo_micros": 7, "policy": "static", "policy_options": {"model": "m"}}
+    text = await accepted(client, "update_app", name="hello", **change)
+    assert text == "Successfully updated application with name 'hello'"
+    shown = await read(client, "get_application", name="hello")
+    assert shown == {**APP, "input_type": "doubles", "linked_models": ["m"], **change}
+    assert (await store.read_snapshot()).applications["hello"].generation == before.generation
+    text = await refused(client, "update_app", name="hello", policy_options={"modle": "m"})
+    assert "modle" in text
+    assert await read(client, "get_application", name="hello") == shown
+
+
 async def test_links(client: httpx.AsyncClient) -> None:
     await accepted(client, "add_app", **APP)
     await accepted(client, "add_model", **MODEL)

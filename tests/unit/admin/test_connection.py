@@ -19,6 +19,7 @@ CALLS = {
     "get_clipper_logs": (),
     "inspect_instance": (),
     "register_application": ("a", "doubles", "-1.0", 1000),
+    "update_application": ("a",),
     "unregister_application": ("a",),
     "delete_application": ("a",),
     "link_model_to_app": ("a", "m"),
@@ -169,6 +170,23 @@ def test_life_of_an_application(
     assert "Application a is not registered" in caplog.text
 
 
+def test_an_update_sends_what_is_to_change_and_nothing_else(
+    connection: ClipperConnection, cluster: FakeCluster
+) -> None:
+    connection.register_application("a", "ints", "-1.0", 1000)
+    before = dict(cluster.apps["a"])
+    connection.update_application(
+        "a", slo_micros=5, min_confidence=0.0, isolate_cache=False, policy_options={"eta": None}
+    )
+    changes = {
+        "latency_slo_micros": 5,
+        "min_confidence": 0.0,
+        "isolate_cache": False,
+        "policy_options": {"eta": None},
+    }
+    assert cluster.apps["a"] == {**before, **changes}
+
+
 def test_bad_application_arguments_reach_no_server(
     connection: ClipperConnection, cluster: FakeCluster
 ) -> None:
@@ -176,6 +194,8 @@ def test_bad_application_arguments_reach_no_server(
         connection.register_application("a", "matrix", "-1.0", 1000)
     with pytest.raises(ClipperException, match="Invalid on_default: maybe"):
         connection.register_application("a", "doubles", "-1.0", 1000, on_default="maybe")
+    with pytest.raises(ClipperException, match="Invalid on_default: maybe"):
+        connection.update_application("a", on_default="maybe")
     assert cluster.events == []
 
 

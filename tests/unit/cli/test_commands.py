@@ -102,6 +102,15 @@ def test_apps(run: Run, cluster: FakeCluster) -> None:
     assert "doubles" in run("apps").out
     assert json.loads(run("-o", "json", "apps", "show", "a").out)["on_default"] == "error"
     assert run("apps", "show", "z").code == 1
+    weights = """weights={"old": 9, "new": 1}"""
+    changes = ("--slo-ms", "2", "--option", weights, "--option", "salt=null", "--cost", "m=2.5")
+    assert run("apps", "update", "a", *changes).out == "Changed application a\n"
+    assert cluster.apps["a"]["latency_slo_micros"] == 2000
+    assert cluster.apps["a"]["policy_options"] == {"weights": {"old": 9, "new": 1}, "salt": None}
+    assert cluster.apps["a"]["costs"] == {"m": 2.5}
+    assert cluster.apps["a"]["default_output"] == "-1"
+    assert run("apps", "update", "a", "--slo-micros", "7", "--slo-ms", "7").code == 1
+    assert run("apps", "update", "z", "--default", "0").code == 1
     assert run("apps", "rm", "a").code == 0
     assert list(cluster.apps) == ["b"]
 

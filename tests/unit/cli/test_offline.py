@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import random
+import shlex
 import sys
 from typing import Any
 
@@ -137,12 +138,24 @@ def test_calibrations_are_compared(run: Run, cluster: FakeCluster) -> None:
     assert max(errors["isotonic"], errors["platt"], errors["temperature"]) < errors["none"] / 2
 
 
+def test_answers_of_another_policy_calibrate_nothing(
+    run: Run, cluster: FakeCluster, policy: dict[str, Any]
+) -> None:
+    log_answers(cluster)
+    policy["policy"] = "cascade"
+    outcome = run("calibrate", "shop")
+    assert outcome.code == 1
+    assert "0 labelled answers of the policy 'cascade'" in outcome.err
+
+
 def test_calibrate_suggests_when_the_default_is_better(run: Run, cluster: FakeCluster) -> None:
     log_answers(cluster)
     arguments = ("calibrate", "shop", "--cost-of-wrong", "10")
     found = json.loads(run("-o", "json", *arguments).out)["min_confidence"]
     assert found["best"]["cost"] <= min(found["never"]["cost"], found["always"]["cost"])
-    assert "min_confidence of least cost" in run(*arguments).out
+    shown = run(*arguments)
+    assert "min_confidence of least cost" in shown.out
+    assert f"apps update shop --min-confidence {found['best']['threshold']:.4g}" in shown.err
 
 
 def test_calibrate_needs_answers_with_a_confidence(run: Run, cluster: FakeCluster) -> None:
@@ -163,6 +176,20 @@ def test_a_cascade_is_tuned(run: Run, cluster: FakeCluster) -> None:
     assert outcome.code == 0
     assert "entropy" in outcome.out
     assert f'policy_options: {{"order": ["{CHEAP.name}", "{DEAR.name}"]' in outcome.out
+
+
+@pytest.mark.parametrize("signal", ["max-probability", "entropy"])
+def test_the_command_that_puts_tuned_thresholds_in_force_is_shown(
+    run: Run, cluster: FakeCluster, signal: str
+) -> None:
+    log_answers(cluster)
+    run("apps", "add", "shop")
+    arguments = ("cascade", "tune", "shop", "--target-accuracy", "0.9", "--signal", signal)
+    tuned = json.loads(run("-o", "json", *arguments).out)["options"]
+    _, _, command = run(*arguments).err.partition("To use it: clipper ")
+    assert run(*shlex.split(command)).code == 0
+    assert cluster.apps["shop"]["policy"] == "cascade"
+    assert cluster.apps["shop"]["policy_options"] == tuned
 
 
 @pytest.mark.parametrize(

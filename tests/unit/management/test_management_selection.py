@@ -12,7 +12,7 @@ import pytest
 from clipper.datatypes import InputType
 from clipper.management.app import create_app
 from clipper.management.settings import ManagementSettings
-from clipper.selection.ledger import ledger
+from clipper.selection.ledger import enter, ledger
 from clipper.selection.policy import Arm, Choice
 from clipper.store.base import ApplicationRecord, ConfigSnapshot, ModelRecord
 from clipper.store.selection import FeedbackWrite, Increment, StateKey, StateUpdate
@@ -66,7 +66,8 @@ async def learn(selection: FakeSelectionStore, queries: int) -> None:
     writes = []
     for at in range(queries):
         added = ledger(choice, {A: 1.0, B: 0.0}, 0.0, 0.75, (A, B), (), {"b": 4.0})
-        increments = [Increment(one.field, one.amount, one.start) for one in added]
+        entered = enter("exp3", added)
+        increments = [Increment(one.field, one.amount, one.start) for one in entered]
         update = StateUpdate(StateKey("shop", 7), increments)
         writes.append(FeedbackWrite(str(at), [update], log_entry=f"entry {at}".encode()))
     await selection.write_feedback("shop", 7, writes)

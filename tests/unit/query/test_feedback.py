@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from clipper.errors import InvalidRequest, StoreUnavailable
 from clipper.query.applications import Application
 from clipper.query.feedback import Feedback
+from clipper.selection.ledger import open_book
 from clipper.selection.records import decode_feedback
 from clipper.store.selection import StateKey
 
@@ -27,6 +29,11 @@ def state(bench: Bench, uid: str = "") -> dict[str, float]:
     """Return a state as the store has it."""
     key = StateKey("app", application(bench).record.generation, uid)
     return dict(bench.selection_store.states[key].values)
+
+
+def book(bench: Bench) -> dict[str, float]:
+    """Return what the store has of the present policy's doings."""
+    return open_book(state(bench), application(bench).policy.name)
 
 
 async def learn(bench: Bench, *feedback: Feedback) -> list[bool]:
@@ -75,7 +82,7 @@ async def test_feedback_on_the_same_query_counts_once() -> None:
     assert await learn(bench, item) == [True]
     assert await learn(bench, item) == [False]
 
-    assert state(bench)["led/n"] == 1.0
+    assert book(bench)["led/n"] == 1.0
     assert len(bench.selection_store.entries) == 1
 
 
@@ -90,7 +97,7 @@ async def test_feedback_with_a_key_counts_once_and_without_one_each_time() -> No
     assert await learn(bench, keyed, bare, bare) == [True, True, True]
     assert await learn(bench, keyed) == [False]
 
-    assert state(bench)["led/n"] == 3.0
+    assert book(bench)["led/n"] == 3.0
 
 
 async def test_feedback_on_an_input_takes_predictions_from_the_cache() -> None:
@@ -141,8 +148,8 @@ async def test_feedback_of_a_user_teaches_the_users_state_and_the_applications()
 
     assert by_arm(state(bench, "ann"), "loss")["a"] == pytest.approx(1.0)
     assert by_arm(state(bench), "loss")["a"] == pytest.approx(1.0)
-    assert "led/n" in state(bench)
-    assert "led/n" not in state(bench, "ann")
+    assert book(bench)["led/n"] == 1.0
+    assert open_book(state(bench, "ann"), "epsilon-greedy") == {}
 
 
 async def test_this_workers_next_query_knows_what_was_learned() -> None:
@@ -195,6 +202,27 @@ async def test_a_query_of_an_earlier_registration_teaches_nothing() -> None:
         await learn(bench, Feedback("cat", query_id=only(request).query_id))
 
     assert bench.selection_store.entries == []
+
+
+async def test_a_query_that_another_policy_answered_teaches_this_one_nothing() -> None:
+    bench = Bench()
+    containers = serve(bench, "static", "ab")
+    await bench.states.read_applications()
+    before = bench.ask(b"x")
+    say(containers["a"], "cat")
+    bench.configure([dataclasses.replace(application(bench).record, policy="exp3")])
+    await bench.states.read_applications()
+
+    assert await learn(bench, Feedback("dog", query_id=only(before).query_id)) == [True]
+    assert by_arm(state(bench), "w") == {}, "a was asked whatever would have come of it"
+    assert book(bench) == {}, "it is not this policy's loss"
+    assert open_book(state(bench), "static")["led/loss"] == 1.0
+
+    after = bench.ask(b"y")
+    say(containers["a"] if containers["a"].inputs[1:] else containers["b"], "cat")
+    await learn(bench, Feedback("dog", query_id=only(after).query_id))
+    assert min(by_arm(state(bench), "w").values()) < 0.0
+    assert book(bench)["led/loss"] == 1.0
 
 
 async def test_feedback_that_cannot_be_stored_says_so_and_teaches_nothing() -> None:
@@ -262,4 +290,4 @@ async def test_a_long_list_is_learned_in_parts_between_which_others_have_their_t
 
     assert await task == [True] * 1001
     assert len(seen) >= 10
-    assert state(bench)["led/n"] == 1001.0
+    assert book(bench)["led/n"] == 1001.0

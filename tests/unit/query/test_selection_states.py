@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
+import pytest
+
+from clipper.errors import StoreUnavailable
 from clipper.query.applications import Application
 from clipper.query.selection_states import SelectionStates, StateSettings
+from clipper.selection.calibration import observations
+from clipper.selection.ledger import enter
 from clipper.selection.policy import Addition, State
+from clipper.selection.state import apply
 from clipper.store.selection import StateKey, StoredState
 
 from .support import Bench
@@ -17,9 +24,9 @@ SETTINGS = StateSettings(user_staleness_s=1.0, user_expiry_s=10.0, max_users=3)
 class Watched:
     """The states of one application, and what the store has of them."""
 
-    def __init__(self, policy: str = "epsilon-greedy") -> None:
+    def __init__(self, policy: str = "epsilon-greedy", **app: object) -> None:
         self.bench = Bench()
-        self.bench.configure([self.bench.app_record(policy=policy)])
+        self.bench.configure([self.bench.app_record(policy=policy, **app)])
         self.states = SelectionStates(
             self.bench.clock,
             self.bench.selection_store,
@@ -32,6 +39,12 @@ class Watched:
         application = self.bench.applications.get("app")
         assert application is not None
         return application
+
+    def change(self, slo_ms: float = 100.0, **fields: object) -> None:
+        """Change settings of the application, as an update does."""
+        slo_micros = round(slo_ms * 1000)
+        record = dataclasses.replace(self.app.record, latency_slo_micros=slo_micros, **fields)  # type: ignore[arg-type]
+        self.bench.configure([record])
 
     def store(self, uid: str, version: int, **values: float) -> None:
         key = StateKey("app", self.app.record.generation, uid)
@@ -141,6 +154,53 @@ async def test_only_what_has_changed_is_read_again() -> None:
     await watched.states.read_applications()
 
     assert watched.bench.selection_store.state_reads == reads + 1, "the versions alone"
+
+
+def labelled(sure: float, right: int, wrong: int, policy: str) -> list[Addition]:
+    answers = [True] * right + [False] * wrong
+    return [one for answer in answers for one in enter(policy, observations(sure, answer))]
+
+
+async def test_own_feedback_calibrates_with_the_next_refresh() -> None:
+    watched = Watched("ensemble", calibration="isotonic")
+    await watched.states.read_applications()
+    assert watched.app.calibrated(0.9) == 0.9
+    watched.states.learned(watched.app, "", labelled(0.9, 50, 50, "ensemble"))
+    watched.store("", 1, **watched.states.of_application(watched.app))
+    reads = watched.bench.selection_store.state_reads
+    await watched.states.read_applications()
+
+    assert watched.bench.selection_store.state_reads == reads + 1, "the versions alone"
+    assert watched.app.calibrated(0.9) == 0.5
+
+
+async def test_an_application_whose_settings_change_is_calibrated_at_once() -> None:
+    watched = Watched("ensemble", calibration="isotonic")
+    values = apply({}, labelled(0.9, 50, 50, "ensemble"), None)
+    watched.store("", 1, **values)
+    await watched.states.read_applications()
+    before = watched.app
+    watched.bench.selection_store.up = False
+    watched.change(slo_ms=50.0)
+    with pytest.raises(StoreUnavailable):
+        await watched.states.read_applications()
+
+    assert watched.app is not before
+    assert watched.app.calibrated(0.9) == 0.5
+    assert watched.states.of_application(watched.app) == values
+
+
+async def test_another_policys_confidences_calibrate_nothing() -> None:
+    watched = Watched("ensemble", calibration="isotonic")
+    watched.store("", 1, **apply({}, labelled(0.9, 50, 50, "ensemble"), None))
+    await watched.states.read_applications()
+    watched.change(policy="cascade")
+    await watched.states.read_applications()
+    assert watched.app.calibrated(0.9) == 0.9
+
+    watched.change(policy="ensemble")
+    await watched.states.read_applications()
+    assert watched.app.calibrated(0.9) == 0.5, "what was known of it is known still"
 
 
 async def test_a_new_registration_knows_nothing_of_the_one_before() -> None:
