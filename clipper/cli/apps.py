@@ -19,6 +19,14 @@ group = typer.Typer(
 APP_COLUMNS = ("name", "input type", "SLO ms", "default", "models")
 
 Name = Annotated[str, typer.Argument(help="Name of the application.")]
+SloMicros = Annotated[int | None, typer.Option(help="Latency objective in microseconds instead.")]
+MinConfidence = Annotated[
+    float | None, typer.Option(help="From 0 to 1: less sure answers become the default.")
+]
+Calibration = Annotated[str | None, typer.Option(help="none, isotonic, platt or temperature.")]
+Costs = Annotated[
+    list[str] | None, typer.Option(help="Cost of one prediction, MODEL=NUMBER; repeatable.")
+]
 
 
 @group.callback(invoke_without_command=True)
@@ -65,9 +73,7 @@ def add(
     slo_ms: Annotated[
         float | None, typer.Option(help="Latency objective in milliseconds (default 3000).")
     ] = None,
-    slo_micros: Annotated[
-        int | None, typer.Option(help="Latency objective in microseconds instead.")
-    ] = None,
+    slo_micros: SloMicros = None,
     on_default: Annotated[
         OnDefault, typer.Option(help="Answer 200 with the default output, or an error.")
     ] = OnDefault.OUTPUT,
@@ -77,21 +83,15 @@ def add(
     option: Annotated[
         list[str] | None, typer.Option(help="Option of the policy, NAME=VALUE; repeatable.")
     ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(help="From 0 to 1: less sure answers become the default.")
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="none, isotonic, platt or temperature.")
-    ] = None,
+    min_confidence: MinConfidence = None,
+    calibration: Calibration = None,
     loss: Annotated[
         str | None, typer.Option(help="What labels mean: zero-one, absolute or squared.")
     ] = None,
     loss_scale: Annotated[
         float | None, typer.Option(help="Distance from the label that is wholly wrong.")
     ] = None,
-    cost: Annotated[
-        list[str] | None, typer.Option(help="Cost of one prediction, MODEL=NUMBER; repeatable.")
-    ] = None,
+    cost: Costs = None,
 ) -> None:
     """Register an application."""
     session = context.of(ctx)
@@ -116,19 +116,15 @@ def add(
     )
 
 
-@group.command(epilog="Example: clipper apps update my-app --option 'weights={\"old\":9,\"new\":1}'")
+@group.command(epilog='Example: clipper apps update my-app --option \'weights={"old":9,"new":1}\'')
 def update(
     ctx: typer.Context,
     name: Name,
     default: Annotated[
         str | None, typer.Option(help="Output when there is no prediction in time.")
     ] = None,
-    slo_ms: Annotated[
-        float | None, typer.Option(help="Latency objective in milliseconds.")
-    ] = None,
-    slo_micros: Annotated[
-        int | None, typer.Option(help="Latency objective in microseconds instead.")
-    ] = None,
+    slo_ms: Annotated[float | None, typer.Option(help="Latency objective in milliseconds.")] = None,
+    slo_micros: SloMicros = None,
     on_default: Annotated[
         OnDefault | None, typer.Option(help="Answer 200 with the default output, or an error.")
     ] = None,
@@ -139,15 +135,9 @@ def update(
         list[str] | None,
         typer.Option(help="Option to change, NAME=VALUE; null: the default; repeatable."),
     ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(help="From 0 to 1: less sure answers become the default.")
-    ] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="none, isotonic, platt or temperature.")
-    ] = None,
-    cost: Annotated[
-        list[str] | None, typer.Option(help="Cost of one prediction, MODEL=NUMBER; repeatable.")
-    ] = None,
+    min_confidence: MinConfidence = None,
+    calibration: Calibration = None,
+    cost: Costs = None,
 ) -> None:
     """Change settings of an application; what is not given stays, and so does what it learned."""
     session = context.of(ctx)

@@ -61,9 +61,7 @@ def updated_policy_fields(record: ApplicationRecord, request: UpdateApp) -> Poli
         # 0 is how an update says that no confidence is asked for any more.
         fields["min_confidence"] = _confidence(request.min_confidence) or None
     if request.calibration is not None:
-        fields["calibration"] = _one_of(
-            "calibration", request.calibration, tuple(Calibration)
-        )
+        fields["calibration"] = _one_of("calibration", request.calibration, tuple(Calibration))
     return fields
 
 

@@ -126,8 +126,7 @@ def ledger(
 def enter(policy: str, additions: Iterable[Addition]) -> list[Addition]:
     """Return additions to a policy's book as additions to the state that holds all books."""
     return [
-        Addition(f"{_BOOK}{policy}:{added.field}", added.amount, added.start)
-        for added in additions
+        Addition(f"{_BOOK}{policy}:{added.field}", added.amount, added.start) for added in additions
     ]
 
 
