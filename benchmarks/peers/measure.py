@@ -28,7 +28,7 @@ _MOST_RUNS = 1000
 """In one repetition."""
 _WARM_UP_S = 5.0
 _FIRST_FACTOR, _FIRST_PROBES = 1.5, 8
-_LATER_FACTOR, _LATER_PROBES = 1.12, 6
+_LATER_FACTOR, _LATER_PROBES = 1.12, 8
 """Later repetitions know about where the answer lies."""
 _FIRST_SHARE = 0.7
 """Of the closed loop's throughput: a first guess."""
@@ -70,7 +70,7 @@ class Meter:
 
         Args:
             closed_rate: the most this server did in a closed loop, for a first guess.
-            known_rate: what an earlier repetition found, 0 if there was none.
+            known_rate: the most that an earlier repetition found, 0 if there was none.
         """
         if known_rate:
             search = RateSearch(known_rate, _LATER_FACTOR, _LATER_PROBES)
@@ -152,5 +152,9 @@ def run_cell(meter: Meter, server: Server, cell: Cell, known: dict[Cell, Figures
         for other, figures in known.items()
         if (other.workload, other.rival, other.kind) == (cell.workload, cell.rival, "closed")
     ]
-    first = known.get(dataclasses.replace(cell, repetition=0))
-    return meter.open(server, cell, max(closed, default=500.0), first.rate if first else 0.0)
+    earlier = [
+        figures.rate
+        for other, figures in known.items()
+        if dataclasses.replace(other, repetition=cell.repetition) == cell
+    ]
+    return meter.open(server, cell, max(closed, default=500.0), max(earlier, default=0.0))

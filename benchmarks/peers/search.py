@@ -49,6 +49,7 @@ class RateSearch:
             self._failed = min(self._failed, rate)
         if self._failed == math.inf:
             self._next = rate * self._factor
+            self._factor **= 1.5  # the first rate came from a moment when less was possible
         elif not self._passed:
             self._next = max(rate / self._factor, _LEAST_RATE)
             self._factor *= 1.5  # far off: a server that sustains little is found in few tries

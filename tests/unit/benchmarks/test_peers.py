@@ -40,6 +40,12 @@ def test_search_that_starts_near_needs_fewer_tries() -> None:
     assert tries <= 4
 
 
+def test_search_that_starts_far_too_low_comes_near_all_the_same() -> None:
+    best, tries = found(RateSearch(3_300, 1.12, 8), 15_000)
+    assert 0.85 * 15_000 <= best <= 15_000
+    assert tries <= 8
+
+
 def test_search_gives_up_on_a_server_that_sustains_nothing() -> None:
     assert found(RateSearch(4_000, 1.5, 20), 0.0)[0] == 0.0
 
