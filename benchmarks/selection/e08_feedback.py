@@ -163,10 +163,12 @@ def _deploy(running: Cluster, app: str, models: Mapping[str, Callable[[Any], Any
 
 
 def _round(running: Cluster, app: str, window: int, numbers: Any) -> Round:
+    clients = [_Client(running.port, app, window, numbers) for _ in range(_CLIENTS)]
+    for client in clients:
+        client.fill_window()
     hits = running.metric("clipper_cache_lookups_total", result="hit")
     end_s = time.monotonic() + _ROUND_S
     begun_s = time.monotonic()
-    clients = [_Client(running.port, app, window, numbers) for _ in range(_CLIENTS)]
     threads = [threading.Thread(target=client.run, args=(end_s,)) for client in clients]
     for thread in threads:
         thread.start()
@@ -206,14 +208,24 @@ class _Client:
         finally:
             self._connection.close()
 
-    def _observe(self) -> None:
+    def fill_window(self) -> None:
+        """Predict on a window of inputs: from the first update on, there are as many labels."""
+        items = [self._next_item() for _ in range(self._window.maxlen or 0)]
+        self._post("predict", {"input_batch": [item["input"] for item in items]})
+        self._window.extend(items)
+
+    def _next_item(self) -> dict[str, Any]:
         split = digits()
         number = next(self._numbers)
         at = number % len(split.labels)
         # A fraction too small for any model to see makes every input a new one.
         pixels = [*split.inputs[at].tolist()[:-1], 1e-9 * number]
-        self._post("predict", {"input": pixels})
-        self._window.append({"uid": "0", "input": pixels, "label": int(split.labels[at])})
+        return {"uid": "0", "input": pixels, "label": int(split.labels[at])}
+
+    def _observe(self) -> None:
+        item = self._next_item()
+        self._post("predict", {"input": item["input"]})
+        self._window.append(item)
         if self._window.maxlen == 1:
             self._post("update", self._window[0])
         else:
