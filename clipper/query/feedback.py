@@ -160,23 +160,14 @@ class FeedbackService:
                 answer, feedback.label, application.loss, application.record.loss_scale
             )
         uids = [APPLICATION] if record.uid == APPLICATION else [APPLICATION, record.uid]
-        own = record.policy == application.policy.name
-        additions = {
-            uid: list(
-                application.policy.observe(
-                    await self._state(application, uid),
-                    record.choice,
-                    losses,
-                    answer_loss,
-                    votes,
-                    answer,
+        additions: dict[str, list[Addition]] = {uid: [] for uid in uids}
+        # Whom another policy asked, and how likely it was to, misleads the present one.
+        if record.policy == application.policy.name:
+            for uid in uids:
+                state = await self._state(application, uid)
+                additions[uid] += application.policy.observe(
+                    state, record.choice, losses, answer_loss, votes, answer
                 )
-            )
-            # Whom another policy asked, and how likely it was to, misleads this one.
-            if own
-            else []
-            for uid in uids
-        }
         additions[APPLICATION] += _books(application, record, votes, losses, answer, answer_loss)
         entry = FeedbackRecord(
             record,
