@@ -8,7 +8,7 @@ _LEAST_LEAD_S = 0.0001
 _MOST_LEAD_S = 0.010
 _IN_TIME_S = 0.00015
 """An idle container needs about 0.1 ms to hand a batch from its receiving thread to its model."""
-_LONGER, _SHORTER = 1.04, 0.98
+_LONGER, _SHORTER = 1.08, 0.98
 
 
 class LagEstimate:
@@ -42,7 +42,7 @@ class SendLead:
     It has to cover the message, its decoding, timers that fire late, and errors of the prediction:
     then the container never idles. Whatever it is longer than that freezes the batch's contents
     too early. Containers say how long a batch waited for the one before it; from that the lead
-    settles where about one batch in three comes too late (ln 1.04 / -ln 0.98 ≈ 2).
+    settles where about one batch in five comes too late (ln 1.08 / -ln 0.98 ≈ 4).
     """
 
     __slots__ = ("seconds",)

@@ -37,7 +37,7 @@ def test_a_timer_that_fires_early_is_no_negative_lag() -> None:
     assert lag.seconds == 0.0
 
 
-def test_the_lead_settles_where_one_batch_in_three_comes_too_late() -> None:
+def test_the_lead_settles_where_one_batch_in_five_comes_too_late() -> None:
     """The way to the container takes 1 to 3 ms, and the hand-over inside it 0.1 ms."""
     rng = random.Random(5)
     lead = SendLead()
@@ -47,5 +47,5 @@ def test_the_lead_settles_where_one_batch_in_three_comes_too_late() -> None:
         late += number >= 1000 and queue_s < 0.00015
         lead.observe(queue_s)
 
-    assert 0.25 <= late / 3000 <= 0.45
+    assert 0.13 <= late / 3000 <= 0.27
     assert 0.0015 <= lead.seconds <= 0.003

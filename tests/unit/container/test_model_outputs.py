@@ -65,6 +65,36 @@ def test_any_other_iterable_is_accepted(result: Any) -> None:
     assert collect_outputs(result, 2) == [1, 2]
 
 
+NUMBERS = [1e16, 9999999999999998.0, 1e-4, 9.999e-5, -0.0, 5e-324, 0.1, float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        np.array(NUMBERS),
+        np.array(NUMBERS, dtype=np.float32),
+        np.array(NUMBERS, dtype=">f8"),
+        np.array([2**63], dtype=np.uint64),
+        np.array([-(2**63), 7]),
+        np.array([True, False]),
+        np.array(["a", "ß"]),
+        np.array([1, "a", None], dtype=object),
+        np.array([[1.0, 2.0], [0.5, 1e-5]]),
+        np.array(["2020-01-02"], dtype="datetime64[D]"),
+    ],
+)
+def test_an_array_has_the_texts_of_its_elements(result: Any) -> None:
+    outputs = collect_outputs(result, len(result))
+    assert encode_outputs(outputs) == [str(element).encode() for element in result]
+
+
+def test_of_numbers_only_the_one_without_a_text_fails() -> None:
+    before, failed, after = encode_outputs([1, 10**5_000, True])
+    assert (before, after) == (b"1", b"True")
+    assert isinstance(failed, str)
+    assert failed.startswith("ValueError")
+
+
 @pytest.mark.parametrize("found", [0, 1, 3])
 def test_a_wrong_count_is_named(found: int) -> None:
     expected = f"^Expected model to return 2 outputs, found {found} outputs$"
