@@ -26,6 +26,7 @@ from benchmarks import wrk
 from benchmarks.arrivals import arrivals, zipf_numbers
 from benchmarks.connections import Connection, Pool
 from benchmarks.recorder import Recorder, Summary
+from benchmarks.scheduling import ask_for_short_slices
 from benchmarks.spec import Inputs, LoadSpec
 from benchmarks.wire import Reply, RequestTemplate, whole_output
 
@@ -164,6 +165,7 @@ def run(spec: LoadSpec) -> Summary:
 
 def main() -> None:
     """Serve runs until standard input ends."""
+    ask_for_short_slices()
     for line in sys.stdin:
         summary = run(LoadSpec(**json.loads(line)))
         print(json.dumps(dataclasses.asdict(summary)), flush=True)

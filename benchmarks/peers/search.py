@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_CLOSE_ENOUGH = 1.04
+_CLOSE_ENOUGH = 1.02
 """Bracket's upper over its lower end: runs of some seconds do not tell finer differences."""
 _LEAST_RATE = 10.0
 """Requests per second. A server that fails here sustains nothing worth telling."""
