@@ -6,6 +6,7 @@ import pytest
 
 from clipper.cache.prediction_cache import (
     ENTRY_OVERHEAD_BYTES,
+    MOST_SPARED,
     CacheShelf,
     PredictionCache,
     entry_size_bytes,
@@ -67,6 +68,36 @@ def test_what_was_used_since_the_hand_passed_survives() -> None:
     put(cache, "f")
 
     assert present(cache) == set("bdef")
+
+
+def test_an_entry_earns_its_second_turn_by_being_used() -> None:
+    cache: PredictionCache[str] = PredictionCache(4 * ENTRY)
+    for name in "abcd":
+        put(cache, name)
+    for name in "ab":
+        shelf(cache).get(name.encode())
+
+    for name in "ef":
+        put(cache, name)
+    assert present(cache) == set("abef")
+
+    for name in "gh":
+        put(cache, name)
+    assert present(cache) == set("efgh"), "one use, one turn"
+
+
+def test_one_eviction_passes_over_few_entries_when_all_are_in_use() -> None:
+    count = 10 * MOST_SPARED
+    cache: PredictionCache[str] = PredictionCache(count * ENTRY_OVERHEAD_BYTES + 8 * count)
+    names = [f"{number:07d}" for number in range(count)]
+    for name in names:
+        put(cache, name)
+        shelf(cache).get(name.encode())
+
+    put(cache, "another")
+
+    assert present(cache) == {*names, "another"} - {names[MOST_SPARED]}
+    assert sum(not entry.used for entry in cache._ring) == MOST_SPARED + 1
 
 
 def test_entries_of_different_sizes_leave_in_the_order_of_the_clock() -> None:
