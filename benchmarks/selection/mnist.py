@@ -23,16 +23,13 @@ def mnist() -> Split | None:
     They are read from the four files that MNIST is published in, below ``$MNIST`` or ``.mnist``.
     """
     directory = Path(os.environ.get(DIRECTORY_VARIABLE) or _DIRECTORY)
-    if not directory.is_dir():
+    images = [directory / f"{part}-images-idx3-ubyte" for part in ("train", "t10k")]
+    labels = [directory / f"{part}-labels-idx1-ubyte" for part in ("train", "t10k")]
+    if not all(path.is_file() for path in (*images, *labels)):
         return None
-    (train_inputs, train_labels), (inputs, labels) = (
-        (
-            _read(directory / f"{part}-images-idx3-ubyte", _IMAGES_HEADER).reshape(-1, _PIXELS),
-            _read(directory / f"{part}-labels-idx1-ubyte", _LABELS_HEADER),
-        )
-        for part in ("train", "t10k")
-    )
-    return Split(train_inputs, train_labels, inputs, labels)
+    train_inputs, inputs = (_read(path, _IMAGES_HEADER).reshape(-1, _PIXELS) for path in images)
+    train_labels, asked_labels = (_read(path, _LABELS_HEADER) for path in labels)
+    return Split(train_inputs, train_labels, inputs, asked_labels)
 
 
 def _read(path: Path, header: int) -> Array:

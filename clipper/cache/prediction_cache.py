@@ -20,8 +20,8 @@ ENTRY_OVERHEAD_BYTES = 400
 
 MOST_SPARED = 32
 """Entries that one eviction passes over because they were used. When everything is in use, going
-round the whole ring for one that is not would stop the event loop: 10 ms in a small cache, a
-quarter of a second in one of a gigabyte."""
+round the whole ring for one that is not would stop the event loop: 10 ms in a cache of the usual
+size, a tenth of a second in one of a gigabyte."""
 
 Leader = TypeVar("Leader")
 
