@@ -35,7 +35,7 @@ from clipper.cache.prediction_cache import PredictionCache
 from clipper.clock import LoopClock
 from clipper.container.replies import build_reply
 from clipper.container.work import Outcome
-from clipper.datatypes import InputType, OnDefault, Output, VersionedModelId
+from clipper.datatypes import InputType, OnDefault, VersionedModelId
 from clipper.frontend import decoding
 from clipper.frontend.predict_protocol import PredictDoor, PredictProtocol
 from clipper.frontend.request_head import HeadCache
@@ -43,6 +43,7 @@ from clipper.frontend.responses import Response, predict_response
 from clipper.frontend.worker import Worker
 from clipper.http_protocol import ReadHead, bounded_protocol
 from clipper.metrics import FrontendMetrics
+from clipper.outputs import Output
 from clipper.query.query import PredictRequest
 from clipper.replicas.replica import Replica
 from clipper.rpc.codec import split_inputs

@@ -96,12 +96,3 @@ class OnDefault(enum.StrEnum):
 
     OUTPUT = "output"
     ERROR = "error"
-
-
-class Output(NamedTuple):
-    """A model's output for one input."""
-
-    text: bytes
-    """UTF-8 text as the model returned it."""
-    json: bytes
-    """The JSON value that responses embed: the text itself when it is JSON, else as a string."""

@@ -21,7 +21,7 @@ from benchmarks.sleepers import sleeping
 from benchmarks.spec import Inputs
 from benchmarks.verdict import Verdict, at_least, at_most
 from clipper.cache.prediction_cache import CacheShelf, PredictionCache, entry_size_bytes
-from clipper.datatypes import Output
+from clipper.outputs import Output
 
 KEYS = 10_000
 DRAWN = 200_000

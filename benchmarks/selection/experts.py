@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 from clipper.selection.policy import Arm
 from clipper.selection.votes import Vote, read_vote
 

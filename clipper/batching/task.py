@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from clipper.datatypes import DefaultReason, Output, VersionedModelId
+from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.outputs import Output
 
 RUN_ALONE_LOSSES = 2
 """After so many lost batches a task runs alone, so that it can harm nobody but itself."""

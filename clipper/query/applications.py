@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 
-from clipper.datatypes import DEFAULT_POLICY, DefaultReason, Output
+from clipper.datatypes import DEFAULT_POLICY, DefaultReason
+from clipper.outputs import Output
 from clipper.query.rendering import render_output
 from clipper.selection.calibration import Calibration, Calibrator, fit
 from clipper.selection.catalog import make_policy

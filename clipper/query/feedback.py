@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from clipper.clock import Clock
-from clipper.datatypes import Output, VersionedModelId
+from clipper.datatypes import VersionedModelId
 from clipper.errors import InvalidRequest
+from clipper.outputs import Output
 from clipper.query.applications import Application
 from clipper.query.arms import ArmTable
 from clipper.query.deadlines import DeadlineLines

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clipper.batching.task import PredictTask
-from clipper.datatypes import DefaultReason, Output, VersionedModelId
+from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.outputs import Output
 from clipper.query.applications import Application
 
 

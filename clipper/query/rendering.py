@@ -6,7 +6,7 @@ import functools
 
 import msgspec
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 
 _SHORT_BYTES = 32
 """Labels and numbers: the same few come again and again, and are kept once."""

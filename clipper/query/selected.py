@@ -7,7 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from clipper.datatypes import DefaultReason, Output, VersionedModelId
+from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.outputs import Output
 from clipper.query.applications import Application
 from clipper.query.arms import ArmTable
 from clipper.query.query import PredictRequest, Query

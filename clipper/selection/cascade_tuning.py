@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from clipper.datatypes import Output
 from clipper.errors import InvalidRequest
+from clipper.outputs import Output
 from clipper.selection.gate_fitting import fit_gate
 from clipper.selection.ledger import DEFAULT_COST
 from clipper.selection.policy import Arm

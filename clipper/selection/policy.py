@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import msgspec
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 from clipper.selection.votes import Vote
 
 State = Mapping[str, float]

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from clipper.datatypes import Output
 from clipper.errors import InvalidRequest
+from clipper.outputs import Output
 from clipper.selection import estimators
 from clipper.selection.estimators import Estimate, Term
 from clipper.selection.ledger import DEFAULT_COST

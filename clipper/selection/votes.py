@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 
 Label = str
 """Labels in one canonical spelling; see `canonical_label`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 from clipper.selection.policy import (
     NOBODY,
     Addition,

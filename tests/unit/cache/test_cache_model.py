@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from clipper.cache.prediction_cache import CacheShelf, PredictionCache, entry_size_bytes
-from clipper.datatypes import Output
+from clipper.outputs import Output
 
 CAPACITY_BYTES = 3000
 

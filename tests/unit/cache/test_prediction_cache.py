@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from clipper.cache.prediction_cache import (
@@ -11,7 +13,7 @@ from clipper.cache.prediction_cache import (
     PredictionCache,
     entry_size_bytes,
 )
-from clipper.datatypes import Output
+from clipper.outputs import Output
 
 GENERATION = 3
 
@@ -271,3 +273,17 @@ def test_dropping_a_registration_takes_its_outputs_and_computations_only() -> No
     assert shelf(cache, 1).get(b"a") is shelf(cache, 1).leader(b"c") is None
     assert shelf(cache, 2).leader(b"c") == "leader"
     assert cache.size_bytes == 2 * ENTRY
+
+
+def test_entries_give_the_garbage_collector_nothing_to_look_at() -> None:
+    """Where each entry evicts one it runs rarely, and would stop the loop to look at them all."""
+    cache: PredictionCache[str] = PredictionCache(2_000 * ENTRY)
+    put(cache, "before")
+    gc.collect()
+    known = len(gc.get_objects())
+
+    for number in range(4_000):
+        put(cache, str(number))
+
+    assert len(cache) > 1_000
+    assert len(gc.get_objects()) - known < 100

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from clipper.datatypes import Output
+from clipper.outputs import Output
 from clipper.selection.catalog import make_policy
 from clipper.selection.policy import Addition, Arm, Asker, Choice, SelectionPolicy, State
 from clipper.selection.state import apply
