@@ -1,8 +1,8 @@
 """The garbage collector of a frontend worker: no pause that a query would notice.
 
-A full collection looks at every object of the worker that the collector knows. The predict path makes
-no cycles that outlive the youngest generations, so full collections are left to moments without
-traffic. What the prediction cache holds, the most by far, the collector does not know at all.
+A full collection looks at every object of the worker that the collector knows. The predict path
+makes no cycles that outlive the youngest generations, so full collections are left to moments
+without traffic. What the prediction cache holds, the most by far, the collector does not know.
 """
 
 from __future__ import annotations

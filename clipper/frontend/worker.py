@@ -64,6 +64,9 @@ _RETIRE_S = 2.0
 """How long a stopping worker lets clients leave of themselves. One that is told so in an answer
 loses nothing; one whose idle connection is closed may be sending its next query that moment."""
 _RETIRE_CHECK_S = 0.02
+_ACCEPTED_A_TURN = 16
+"""Connections accepted in one turn of the event loop: uvloop accepts one for each listening socket.
+Under load a turn takes milliseconds, and the last of 128 new clients waited a third of a second."""
 _RETURN_S = 3.0
 """A worker that follows a dead one waits so long for its replicas before it takes queries."""
 
@@ -317,7 +320,8 @@ class _HttpServer:
         """Listen from now on; return the task that ends with the server."""
         if self._serving is None:
             listener = _listener(self._http, self._listen_fd)
-            self._serving = asyncio.create_task(self._server.serve([listener]))
+            copies = (listener.dup() for _ in range(_ACCEPTED_A_TURN - 1))
+            self._serving = asyncio.create_task(self._server.serve([listener, *copies]))
         return self._serving
 
     async def retire(self) -> None:
