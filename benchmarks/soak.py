@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import LoadGenerator, load_generator, rss_bytes
 from benchmarks.publishing import Result, panels, publish
@@ -50,6 +52,14 @@ class Sample:
     moment_s: float
     role: str
     rss: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Segment:
+    """What the clients got in one of the runs that the load comes in."""
+
+    began_s: float
+    summary: Summary
 
 
 class MemoryWatch:
@@ -117,6 +127,19 @@ def memory_verdicts(samples: Sequence[Sample], duration_s: float) -> list[Verdic
     return found
 
 
+def segment_rows(segments: Sequence[Segment], samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """Return a row for each segment: what its clients got, and the last memory read before it."""
+    roles = sorted({sample.role for sample in samples})
+    rows = []
+    for segment in segments:
+        row = {"began_s": segment.began_s, **dataclasses.asdict(segment.summary)}
+        for role in roles:
+            before = [s.rss for s in samples if s.role == role and s.moment_s <= segment.began_s]
+            row[f"rss_of_{role}"] = before[-1] if before else None
+        rows.append(row)
+    return rows
+
+
 def answer_verdicts(summaries: Sequence[Summary], offered: float) -> list[Verdict]:
     """Judge what the clients got."""
     requests = sum(summary.requests for summary in summaries)
@@ -139,35 +162,43 @@ def measure(minutes: float, load: float) -> Result:
         running.deploy("soak", numbered)
         running.register("soak", "soak", SLO_S)
         rate = load * capacity(running, generator)
-        summaries: list[Summary] = []
+        segments: list[Segment] = []
         pids = {**running.manager.child_pids(), "query-frontend": running.frontend_pids()}
         with MemoryWatch(pids, min(SAMPLE_S, duration_s / 60)) as watch:
-            end_s = time.monotonic() + duration_s
-            while (left_s := end_s - time.monotonic()) > 0:
+            begun_s = time.monotonic()
+            while (passed_s := time.monotonic() - begun_s) < duration_s:
                 spec = running.load(
                     "soak",
-                    max(1.0, min(SEGMENT_S, left_s)),
+                    max(1.0, min(SEGMENT_S, duration_s - passed_s)),
                     connections=CONNECTIONS,
                     rate=rate,
-                    seed=len(summaries),
+                    seed=len(segments),
                     slo_s=SLO_S,
                     verify=True,
                 )
-                summaries.append(generator.run(spec))
+                segments.append(Segment(passed_s, generator.run(spec)))
+    summaries = [segment.summary for segment in segments]
     verdicts = answer_verdicts(summaries, rate) + memory_verdicts(watch.samples, duration_s)
-    rows = [dataclasses.asdict(sample) for sample in watch.samples]
+    title = f"{minutes:g} minutes at {load:.0%} load"
+    rows = segment_rows(segments, watch.samples)
+    return Result("soak", title, rows, verdicts, _figure(segments, watch.samples))
+
+
+def _figure(segments: Sequence[Segment], samples: Sequence[Sample]) -> Figure:
     figure, (left, right) = panels(2)
-    for role in sorted({sample.role for sample in watch.samples}):
-        curve = [sample for sample in watch.samples if sample.role == role]
+    for role in sorted({sample.role for sample in samples}):
+        curve = [sample for sample in samples if sample.role == role]
         moments = [sample.moment_s / 60 for sample in curve]
         left.plot(moments, [sample.rss / 1e6 for sample in curve], label=role)
     left.set(xlabel="minutes", ylabel="resident memory, MB", ylim=(0, None))
     left.legend(fontsize="small")
-    right.plot([summary.p99_s * 1e3 for summary in summaries], label="P99")
-    right.plot([summary.p50_s * 1e3 for summary in summaries], label="P50")
-    right.set(xlabel=f"run of {SEGMENT_S:.0f} s", ylabel="latency, ms", ylim=(0, None))
+    moments = [segment.began_s / 60 for segment in segments]
+    for name, label in (("max_s", "slowest"), ("p99_s", "P99"), ("p50_s", "P50")):
+        latencies_s = [getattr(segment.summary, name) for segment in segments]
+        right.plot(moments, [latency_s * 1e3 for latency_s in latencies_s], label=label)
+    right.set(xlabel="minutes", ylabel="latency, ms", ylim=(0, None))
     right.legend()
-    return Result("soak", f"{minutes:g} minutes at {load:.0%} load", rows, verdicts, figure)
+    return figure
 
 
 def main() -> None:

@@ -45,6 +45,19 @@ def test_one_wrong_answer_is_too_many() -> None:
     assert all(holds.values())
 
 
+def test_the_table_tells_when_a_default_came_and_what_the_memory_was_then() -> None:
+    recorder = Recorder(slo_s=0.1)
+    recorder.answered(0.01, good=True, default=False)
+    right = recorder.summary(1.0)
+    default = dataclasses.replace(right, defaults=1)
+    segments = [soak.Segment(0.5, right), soak.Segment(10.5, default), soak.Segment(20.5, right)]
+    sizes = {0.0: 5, 10.0: 7, 20.0: 9}
+    rows = soak.segment_rows(segments, samples("store", sizes) + samples("late", {10.0: 1}))
+    table = [(row["began_s"], row["defaults"], row["rss_of_store"]) for row in rows]
+    assert table == [(0.5, 0, 5), (10.5, 1, 7), (20.5, 0, 9)]
+    assert [row["rss_of_late"] for row in rows] == [None, 1, 1]
+
+
 def test_the_model_answers_with_the_number_that_the_client_encoded() -> None:
     numbers = [0, 7, 123_456_789_012, 999_999_999_999]
     inputs = [[float(f"0.{number:012d}"), 0.5] for number in numbers]
