@@ -28,8 +28,8 @@ size, a tenth of a second in one of a gigabyte."""
 Leader = TypeVar("Leader")
 
 
-class _Entry(msgspec.Struct, gc=False):
-    """One output on its shelf.
+class _Entry(msgspec.Struct, gc=False, eq=False):
+    """One output on its shelf, equal to no other: the ring is searched for it by identity.
 
     The garbage collector does not know entries. It counts what is made less what is freed: where
     each new entry evicts an old one it does not run for seconds, and then stops the event loop for

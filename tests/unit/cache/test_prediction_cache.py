@@ -287,3 +287,16 @@ def test_entries_give_the_garbage_collector_nothing_to_look_at() -> None:
 
     assert len(cache) > 1_000
     assert len(gc.get_objects()) - known < 100
+
+
+def test_an_output_that_grew_too_large_takes_no_equal_entry_of_another_shelf() -> None:
+    cache: PredictionCache[str] = PredictionCache(4 * ENTRY)
+    for generation in (1, 2):
+        shelf(cache, generation).complete(b"a", "leader", output("1"))
+
+    shelf(cache, 2).complete(b"a", "leader", json_of(cache.capacity_bytes))
+
+    assert shelf(cache, 1).get(b"a") == output("1")
+    assert shelf(cache, 2).get(b"a") is None
+    assert [entry.places is shelf(cache, 1).entries for entry in cache._ring] == [True]
+    assert cache.size_bytes == ENTRY
