@@ -49,6 +49,8 @@ def _imported_from_clipper(module: str) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("clipper"):
             found.add(str(node.module))
+            if node.module == "clipper":
+                found.update(f"clipper.{one.name}" for one in node.names if one.name[0] != "_")
         elif isinstance(node, ast.Import):
             found.update(one.name for one in node.names if one.name.startswith("clipper"))
     return found
