@@ -50,6 +50,7 @@ from clipper.rpc.codec import split_inputs
 from clipper.rpc.pb import model_container_pb2 as pb
 from clipper.settings import QueryFrontendSettings
 from clipper.store.base import ApplicationRecord, ConfigSnapshot, ConfigStore, ModelRecord
+from clipper.store.selection import SelectionStore
 
 BATCHES = (1, 32)
 SECONDS_PER_COLUMN = 3.0
@@ -84,7 +85,13 @@ class _Frontend:
     def __init__(self, batch: int) -> None:
         model = VersionedModelId("m", "1")
         metrics = FrontendMetrics(time.monotonic, "benchmark")
-        self.worker = Worker(QueryFrontendSettings(), cast(ConfigStore, None), 1, metrics)
+        self.worker = Worker(
+            QueryFrontendSettings(),
+            cast(ConfigStore, None),
+            cast(SelectionStore, None),
+            1,
+            metrics,
+        )
         record = ModelRecord("m", "1", InputType.DOUBLES, batch_size=batch, generation=1)
         snapshot = ConfigSnapshot(
             revision=1,
@@ -145,7 +152,7 @@ async def predict_stages(batch: int, size: int, seconds: float) -> Times:
         watch = _Stopwatch(times, batch)
         decoded = [decoding.decode_predict(InputType.DOUBLES, body) for body in bodies]
         watch.mark("JSON decode and pack")
-        inputs = [one for one, _ in filter(None, decoded)]
+        inputs = [one for one, _, _ in filter(None, decoded)]
         watch.restart()
         requests = [frontend.submit(one) for one in inputs]
         watch.mark("query, selection, cache miss, task, queue")

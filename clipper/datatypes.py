@@ -22,6 +22,9 @@ class InputType(enum.StrEnum):
     DOUBLES = "doubles"
     STRINGS = "strings"
 
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and a type is looked up for every query."""
+
     @classmethod
     def parse(cls, text: str) -> InputType:
         """Return the type that ``text`` or one of its aliases names.

@@ -17,7 +17,7 @@ from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import PredictionCache
 from clipper.datatypes import InputType, VersionedModelId
-from clipper.query.applications import Applications
+from clipper.query.applications import Application, Applications
 from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.fleet import Fleet
@@ -164,6 +164,9 @@ class SimulatedFrontend:
         assert isinstance(query, SelectedQuery)
         unheard = 1.0 - len(query.votes) / len(query.asked)
         self.replies[query.query_id] = Reply(-1, None, latency_s, unheard)
+
+    def answered_from_cache(self, application: Application, latency_s: float) -> None:
+        """Only plain applications have such answers, and there is none."""
 
     def query_selected(self, query: SelectedQuery, combined: Combined) -> None:
         """See `query_finished`."""

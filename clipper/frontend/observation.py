@@ -47,17 +47,19 @@ class WorkerObserver:
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         """A query has its answer or default."""
-        name = query.application.name
-        application = self._applications.get(name)
-        if application is None:
-            if self._in_force.get(name) is None:
-                # Deleted while the query was on its way: it must not come back as a metric.
-                return
-            application = self._applications[name] = self._metrics.application(name)
+        metrics = self._application(query.application.name)
+        if metrics is None:
+            return
         if query.reason is None:
-            application.answered(latency_s)
+            metrics.answered(latency_s)
         else:
-            application.defaulted(latency_s, query.reason)
+            metrics.defaulted(latency_s, query.reason)
+
+    def answered_from_cache(self, application: Application, latency_s: float) -> None:
+        """So did one for which no `Query` was made."""
+        metrics = self._application(application.name)
+        if metrics is not None:
+            metrics.answered(latency_s)
 
     def query_selected(self, query: SelectedQuery, combined: Combined) -> None:
         """A policy's query is finished."""
@@ -90,6 +92,15 @@ class WorkerObserver:
             metrics.labelled(answer_loss)
             for arm, loss in losses.items():
                 metrics.model_labelled(arm.name, loss)
+
+    def _application(self, name: str) -> ApplicationMetrics | None:
+        metrics = self._applications.get(name)
+        if metrics is None:
+            if self._in_force.get(name) is None:
+                # Deleted while a query was on its way: it must not come back as a metric.
+                return None
+            metrics = self._applications[name] = self._metrics.application(name)
+        return metrics
 
     def _policy(self, application: Application) -> PolicyMetrics | None:
         """Return the metrics of an application that was not deleted meanwhile."""

@@ -14,6 +14,7 @@ from clipper.frontend import decoding
 from clipper.frontend.responses import (
     Response,
     error_response,
+    output_response,
     plain_response,
     predict_response,
 )
@@ -85,13 +86,19 @@ class Predictions:
         request.queries.clear()
         return response
 
-    def _submit(self, application: Application, body: bytes, arrival_s: float) -> PredictRequest:
+    def _submit(
+        self, application: Application, body: bytes, arrival_s: float
+    ) -> PredictRequest | Response:
         processor = self._processor
         if len(body) > _LARGE_BODY_BYTES:
             self._refuse_crowds(application, body)
         decoded = decoding.decode_predict(application.record.input_type, body)
         if decoded is not None:
             inputs, version, uid = decoded
+            if len(inputs) == 1 and version is None and application.plain:
+                cached = processor.cached(application, inputs[0], arrival_s)
+                if cached is not None:
+                    return output_response(*cached)
             candidates = processor.candidates(application, version)
         else:
             value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from clipper.datatypes import DefaultReason, OnDefault
+from clipper.outputs import Output
 from clipper.query.query import Query
 
 _encode = msgspec.json.encode
@@ -40,6 +41,11 @@ def error_response(
     return Response(status, _encode({"error": error, "cause": _printable(cause)}), headers)
 
 
+def output_response(query_id: int, output: Output) -> Response:
+    """Answer the one query of a request with a model's output."""
+    return Response(200, _render(query_id, output, b""))
+
+
 def predict_response(queries: Sequence[Query], on_default: OnDefault) -> Response:
     """Answer one request's finished queries; a single one has the single form (spec §2.4)."""
     if len(queries) == 1:
@@ -64,11 +70,11 @@ def predict_response(queries: Sequence[Query], on_default: OnDefault) -> Respons
 
 def _render_output(query: Query) -> bytes:
     assert query.output is not None
-    return b'{"query_id":%d,"output":%b,"default":false%b}' % (
-        query.query_id,
-        query.output.json,
-        query.extra,
-    )
+    return _render(query.query_id, query.output, query.extra)
+
+
+def _render(query_id: int, output: Output, extra: bytes) -> bytes:
+    return b'{"query_id":%d,"output":%b,"default":false%b}' % (query_id, output.json, extra)
 
 
 def _render_default(query: Query) -> bytes:

@@ -5,6 +5,8 @@ Outcomes come back here from the dispatchers and go to every query that waits (d
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from clipper.batching.task import PredictTask
 from clipper.cache.prediction_cache import CacheShelf, PredictionCache
 from clipper.clock import Clock
@@ -13,6 +15,14 @@ from clipper.query.applications import Application
 from clipper.query.fleet import Fleet, ServedModel
 from clipper.query.query import Query
 from clipper.query.rendering import render_output
+
+
+class Place(NamedTuple):
+    """Where an application gets the outputs of one model version."""
+
+    served: ServedModel
+    shelf: CacheShelf[PredictTask] | None
+    """None: the version has no cache."""
 
 
 class TaskExecutor:
@@ -30,18 +40,27 @@ class TaskExecutor:
         self._fleet = fleet
         self._max_queue_length = max_queue_length
 
+    def place(self, application: Application, model: VersionedModelId) -> Place | None:
+        """Return where queries go, until the next snapshot; None: ``model`` is not registered."""
+        served = self._fleet.get(model)
+        return None if served is None else Place(served, self._shelf(application, served))
+
     def submit(self, query: Query, model: VersionedModelId) -> None:
         """Get ``model``'s output for ``query``; it is told now or later, always."""
-        served = self._fleet.get(model)
-        if served is None:
+        place = self.place(query.application, model)
+        if place is None:
             query.missed(model, DefaultReason.NO_REPLICA, "")
-            return
-        shelf = self._shelf(query.application, served)
+        else:
+            self.submit_at(query, place)
+
+    def submit_at(self, query: Query, place: Place) -> None:
+        """Do the same where the model's place is known."""
+        served, shelf = place
         if shelf is not None:
             output = shelf.get(query.input)
             if output is not None:
                 served.observer.cache_hit()
-                query.arrived(model, output)
+                query.arrived(served.id, output)
                 return
             leader = shelf.leader(query.input)
             if leader is not None:

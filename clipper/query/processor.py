@@ -8,10 +8,11 @@ from typing import Protocol
 from clipper.clock import Clock
 from clipper.datatypes import VersionedModelId
 from clipper.errors import InvalidRequest
+from clipper.outputs import Output
 from clipper.query.applications import Application, Applications, choose_serving
 from clipper.query.arms import ArmTable
 from clipper.query.deadlines import DeadlineLines
-from clipper.query.executor import TaskExecutor
+from clipper.query.executor import Place, TaskExecutor
 from clipper.query.fleet import Fleet
 from clipper.query.ids import QueryIds
 from clipper.query.query import PredictRequest, Query
@@ -24,6 +25,9 @@ class QueryObserver(Protocol):
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         """A query has its answer or default."""
+
+    def answered_from_cache(self, application: Application, latency_s: float) -> None:
+        """So did one for which no `Query` was made."""
 
 
 class QueryProcessor:
@@ -54,6 +58,8 @@ class QueryProcessor:
         """What `candidates` found for each application, until routes or links change."""
         self._arms: dict[str, ArmTable] = {}
         """The same for `arms`."""
+        self._places: dict[str, Place | None] = {}
+        """The same for the first candidate's place."""
         self._current: dict[str, str] = {}
         self._served: dict[str, str] = {}
         self._routes: dict[str, VersionedModelId] = {}
@@ -95,6 +101,7 @@ class QueryProcessor:
         self._routes = routes
         self._candidates.clear()
         self._arms.clear()
+        self._places.clear()
 
     def candidates(
         self, application: Application, version: str | None
@@ -135,6 +142,26 @@ class QueryProcessor:
             (model, record.generation) for model, record in records if record is not None
         )
 
+    def cached(
+        self, application: Application, input_bytes: bytes, arrival_s: float
+    ) -> tuple[int, Output] | None:
+        """Answer one query of a plain application if its output is in the cache.
+
+        The short way: most of what `submit` does is for answers that are still to come.
+
+        Returns:
+            The query's id and its output; None: nothing has happened.
+        """
+        place = self._place(application)
+        if place is None or place.shelf is None:
+            return None
+        output = place.shelf.get(input_bytes)
+        if output is None:
+            return None
+        place.served.observer.cache_hit()
+        self._observer.answered_from_cache(application, self._clock.now() - arrival_s)
+        return self.ids.next(), output
+
     def submit(
         self,
         application: Application,
@@ -147,21 +174,35 @@ class QueryProcessor:
 
         ``uid`` names the user whose selection state counts; empty: the application's own.
         """
+        usual = candidates is self._candidates.get(application.name)
         if not application.plain:
-            known = self._candidates.get(application.name)
-            table = self.arms(application) if candidates is known else self._table(candidates)
+            table = self.arms(application) if usual else self._table(candidates)
             return self._selector.submit(application, table, inputs, arrival_s, uid)
+        if usual:
+            place = self._place(application)
+        else:
+            place = self._executor.place(application, candidates[0]) if candidates else None
         request = PredictRequest(application, len(inputs))
         for input_bytes in inputs:
             query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
             request.queries.append(query)
-            if candidates:
-                self._executor.submit(query, candidates[0])
+            if place is not None:
+                self._executor.submit_at(query, place)
             else:
                 query.unserved()
             if not query.done:
                 self._deadlines.add(query, application.slo_s)
         return request
+
+    def _place(self, application: Application) -> Place | None:
+        name = application.name
+        try:
+            return self._places[name]
+        except KeyError:
+            candidates = self.candidates(application, None)
+            place = self._executor.place(application, candidates[0]) if candidates else None
+            self._places[name] = place
+            return place
 
     def _finish(self, query: Query) -> None:
         query.done = True

@@ -74,6 +74,7 @@ class Observer:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.finished: list[tuple[int, DefaultReason | None, float]] = []
+        self.from_cache: list[tuple[str, float]] = []
 
     def model(self, model: VersionedModelId) -> ModelObserver:
         return ModelObserver(self.counts)
@@ -95,6 +96,9 @@ class Observer:
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         self.finished.append((query.query_id, query.reason, latency_s))
+
+    def answered_from_cache(self, application: Application, latency_s: float) -> None:
+        self.from_cache.append((application.name, latency_s))
 
 
 class Choices:
