@@ -89,8 +89,6 @@ class PredictProtocol(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
         self._connections.add(self)
-        # Answers leave as they are made, not when the event loop has gone round.
-        self._transport.set_write_buffer_limits(high=0)
         clock = self._door.clock
         self._active_s = clock.now()
         self._idle_timer = clock.call_later(self._door.keep_alive_s, self._check_idle)
@@ -107,7 +105,7 @@ class PredictProtocol(asyncio.Protocol):
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
-        if self._held or self._request is not None or self._paused_writing:
+        if self._held or self._busy():
             self._hold(data)
             return
         heads = self._door.heads
@@ -180,27 +178,24 @@ class PredictProtocol(asyncio.Protocol):
 
     def _write(self, response: Response) -> None:
         door = self._door
-        transport = self._transport
-        if not transport.is_closing():
-            closing = self._closing or door.retiring
-            if response.status == 200 and not response.headers and not closing:
-                transport.write(_OK % (len(response.body), response.body))
-            else:
-                self._write_in_full(response, closing)
-        # The client reads its answer while the rest is done.
-        self._active_s = door.clock.now()
         if door.predictions is not None:
             door.predictions.count_response(response.status)
-
-    def _write_in_full(self, response: Response, closing: bool) -> None:
+        self._active_s = door.clock.now()
+        transport = self._transport
+        if transport.is_closing():
+            return
+        closing = self._closing or door.retiring
+        if response.status == 200 and not response.headers and not closing:
+            transport.write(_OK % (len(response.body), response.body))
+            return
         lines = [STATUS_LINE[response.status], b"content-type: application/json\r\n"]
         lines.append(b"content-length: %d\r\n" % len(response.body))
         lines += [b"%b: %b\r\n" % header for header in response.headers]
         if closing:
             lines.append(b"connection: close\r\n")
-        self._transport.write(b"".join([*lines, b"\r\n", response.body]))
+        transport.write(b"".join([*lines, b"\r\n", response.body]))
         if closing:
-            self._transport.close()
+            transport.close()
 
     def _go_on(self) -> None:
         """Take up what was held back."""
@@ -238,7 +233,6 @@ class PredictProtocol(asyncio.Protocol):
     def _hand_over(self, data: bytes) -> None:
         """Leave the connection to uvicorn's class, beginning with ``data``."""
         self._detach()
-        self._transport.set_write_buffer_limits()
         fallback: Any = self._door.fallback(**self._arguments)
         self._transport.set_protocol(fallback)
         fallback.connection_made(self._transport)
