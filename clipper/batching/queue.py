@@ -72,7 +72,9 @@ class ModelQueue:
             deadline_s, _, task = heap[0]
             if not task.queued or deadline_s != task.deadline_s:
                 heapq.heappop(heap)
-            elif self._is_current(task):
+                continue
+            waiters = task.waiters
+            if (len(waiters) == 1 and not waiters[0].done) or self._is_current(task):
                 heapq.heappop(heap)
                 task.queued = False
                 self._queued -= 1
@@ -91,9 +93,6 @@ class ModelQueue:
 
     def _is_current(self, task: PredictTask) -> bool:
         """Bring the head's deadline up to date; False when the heap's head has changed."""
-        waiters = task.waiters
-        if len(waiters) == 1 and not waiters[0].done:
-            return True
         before_s = task.deadline_s
         if not task.refresh():
             heapq.heappop(self._heap)

@@ -168,9 +168,9 @@ class PredictionCache(Generic[Leader]):
     def _evict_one(self) -> None:
         ring = self._ring
         entry = ring.popleft()
-        for _ in range(MOST_SPARED):
-            if not entry.used:
-                break
+        spared = 0
+        while entry.used and spared < MOST_SPARED:
+            spared += 1
             entry.used = False
             ring.append(entry)
             entry = ring.popleft()

@@ -47,7 +47,8 @@ class WorkerObserver:
 
     def query_finished(self, query: Query, latency_s: float) -> None:
         """A query has its answer or default."""
-        metrics = self._application(query.application.name)
+        name = query.application.name
+        metrics = self._applications.get(name) or self._application(name)
         if metrics is None:
             return
         if query.reason is None:
@@ -57,7 +58,8 @@ class WorkerObserver:
 
     def answered_from_cache(self, application: Application, latency_s: float) -> None:
         """So did one for which no `Query` was made."""
-        metrics = self._application(application.name)
+        name = application.name
+        metrics = self._applications.get(name) or self._application(name)
         if metrics is not None:
             metrics.answered(latency_s)
 
@@ -94,12 +96,10 @@ class WorkerObserver:
                 metrics.model_labelled(arm.name, loss)
 
     def _application(self, name: str) -> ApplicationMetrics | None:
-        metrics = self._applications.get(name)
-        if metrics is None:
-            if self._in_force.get(name) is None:
-                # Deleted while a query was on its way: it must not come back as a metric.
-                return None
-            metrics = self._applications[name] = self._metrics.application(name)
+        if self._in_force.get(name) is None:
+            # Deleted while a query was on its way: it must not come back as a metric.
+            return None
+        metrics = self._applications[name] = self._metrics.application(name)
         return metrics
 
     def _policy(self, application: Application) -> PolicyMetrics | None:

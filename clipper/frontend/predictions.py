@@ -96,9 +96,8 @@ class Predictions:
         if decoded is not None:
             inputs, version, uid = decoded
             if len(inputs) == 1 and version is None and application.plain:
-                cached = processor.cached(application, inputs[0], arrival_s)
-                if cached is not None:
-                    return output_response(*cached)
+                one = processor.submit_one(application, inputs[0], arrival_s)
+                return one if isinstance(one, PredictRequest) else output_response(*one)
             candidates = processor.candidates(application, version)
         else:
             value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)

@@ -12,6 +12,7 @@ from clipper.query.query import Query
 
 _encode = msgspec.json.encode
 
+_OUTPUT = b'{"query_id":%d,"output":%b,"default":false%b}'
 _ERROR_STATUS = {
     DefaultReason.SLO: 504,
     DefaultReason.NO_REPLICA: 503,
@@ -43,15 +44,16 @@ def error_response(
 
 def output_response(query_id: int, output: Output) -> Response:
     """Answer the one query of a request with a model's output."""
-    return Response(200, _render(query_id, output, b""))
+    return Response(200, _OUTPUT % (query_id, output.json, b""))
 
 
 def predict_response(queries: Sequence[Query], on_default: OnDefault) -> Response:
     """Answer one request's finished queries; a single one has the single form (spec §2.4)."""
     if len(queries) == 1:
         query = queries[0]
-        if query.output is not None:
-            return Response(200, _render_output(query))
+        output = query.output
+        if output is not None:
+            return Response(200, _OUTPUT % (query.query_id, output.json, query.extra))
         headers = [(b"x-clipper-default", str(query.reason).encode())]
         if on_default is OnDefault.ERROR:
             return Response(_status(query), _render_error(query), headers)
@@ -70,11 +72,7 @@ def predict_response(queries: Sequence[Query], on_default: OnDefault) -> Respons
 
 def _render_output(query: Query) -> bytes:
     assert query.output is not None
-    return _render(query.query_id, query.output, query.extra)
-
-
-def _render(query_id: int, output: Output, extra: bytes) -> bytes:
-    return b'{"query_id":%d,"output":%b,"default":false%b}' % (query_id, output.json, extra)
+    return _OUTPUT % (query.query_id, query.output.json, query.extra)
 
 
 def _render_default(query: Query) -> bytes:

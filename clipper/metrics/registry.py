@@ -150,6 +150,7 @@ def _family_snapshot(family: Family, children: list[Child]) -> FamilySnapshot:
 
 def _value(instrument: Instrument, now_s: float) -> Value:
     if isinstance(instrument, Histogram):
+        instrument.settle()
         return HistogramValue(
             counts=list(instrument.counts),
             sum=instrument.sum,

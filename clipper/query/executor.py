@@ -62,6 +62,12 @@ class TaskExecutor:
                 served.observer.cache_hit()
                 query.arrived(served.id, output)
                 return
+        self.compute_at(query, place)
+
+    def compute_at(self, query: Query, place: Place) -> None:
+        """Do the same where the output is known not to be in the cache."""
+        served, shelf = place
+        if shelf is not None:
             leader = shelf.leader(query.input)
             if leader is not None:
                 served.observer.cache_coalesced()

@@ -142,25 +142,33 @@ class QueryProcessor:
             (model, record.generation) for model, record in records if record is not None
         )
 
-    def cached(
+    def submit_one(
         self, application: Application, input_bytes: bytes, arrival_s: float
-    ) -> tuple[int, Output] | None:
-        """Answer one query of a plain application if its output is in the cache.
+    ) -> PredictRequest | tuple[int, Output]:
+        """Do what `submit` does for the one query of a plain application's usual request.
 
         The short way: most of what `submit` does is for answers that are still to come.
 
         Returns:
-            The query's id and its output; None: nothing has happened.
+            The request, or the query's id and its output if that was in the cache.
         """
         place = self._place(application)
-        if place is None or place.shelf is None:
-            return None
-        output = place.shelf.get(input_bytes)
-        if output is None:
-            return None
-        place.served.observer.cache_hit()
-        self._observer.answered_from_cache(application, self._clock.now() - arrival_s)
-        return self.ids.next(), output
+        if place is not None and place.shelf is not None:
+            output = place.shelf.get(input_bytes)
+            if output is not None:
+                place.served.observer.cache_hit()
+                self._observer.answered_from_cache(application, self._clock.now() - arrival_s)
+                return self.ids.next(), output
+        request = PredictRequest(application, 1)
+        query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
+        request.queries.append(query)
+        if place is None:
+            query.unserved()
+        else:
+            self._executor.compute_at(query, place)
+        if not query.done:
+            self._deadlines.add(query, application.slo_s)
+        return request
 
     def submit(
         self,

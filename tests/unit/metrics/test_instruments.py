@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -28,8 +29,32 @@ def _shown(bounds: tuple[float, ...], values: list[float]) -> HistogramValue:
 def test_a_value_on_a_bound_belongs_below_it_as_prometheus_counts() -> None:
     histogram = Histogram(BOUNDS)
     histogram.observe_many([0.5, 1.0, 1.5, 4.0, 4.5, 9.0])
+    histogram.settle()
     assert histogram.counts == [2, 1, 1, 2]
     assert (histogram.sum, histogram.min, histogram.max) == (20.5, 0.5, 9.0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 255, 256, 257, 1000])
+def test_values_sorted_together_land_where_each_would(count: int) -> None:
+    values = [((number * 7919) % 1000) / 200 for number in range(count)]
+    histogram = Histogram(BOUNDS)
+    for value in values[: count // 2]:
+        histogram.observe(value)
+    histogram.observe_many(values[count // 2 :])
+    histogram.settle()
+
+    edges = [-math.inf, *BOUNDS, math.inf]
+    expected = [
+        sum(low < value <= high for value in values) for low, high in itertools.pairwise(edges)
+    ]
+    assert histogram.counts == expected
+    assert histogram.sum == pytest.approx(sum(values))
+    assert histogram.sum_squares == pytest.approx(sum(value**2 for value in values))
+    assert (histogram.min, histogram.max) == (min(values), max(values))
+
+
+def test_what_was_observed_last_is_in_the_snapshot() -> None:
+    assert _shown(BOUNDS, [0.5, 3.0])["counts"] == [1, 0, 1, 0]
 
 
 def test_a_repeated_observation_is_that_many_observations() -> None:
@@ -37,6 +62,7 @@ def test_a_repeated_observation_is_that_many_observations() -> None:
     repeated.observe_repeated(1.5, 3)
     repeated.observe_repeated(9.0, 0)
     one_by_one.observe_many([1.5] * 3)
+    one_by_one.settle()
     for attribute in Histogram.__slots__:
         assert getattr(repeated, attribute) == getattr(one_by_one, attribute)
 
