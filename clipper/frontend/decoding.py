@@ -32,6 +32,9 @@ UPDATE_SCHEMA = """
 """
 
 _LONGEST_UID = 256
+_LONGEST_KEPT_BYTES = 1024
+"""To find a longer body again takes as long as to decode it."""
+_MOST_KEPT = 4096
 
 Double = float
 Float = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
@@ -82,6 +85,33 @@ _KINDS = {
     input_type: _Kind(msgspec.json.Decoder(body).decode, packer(input_type))
     for input_type, body in _BODIES.items()
 }
+
+
+class BodyCache:
+    """Inputs of bodies that were decoded before: the same bytes mean the same input.
+
+    It is for bodies that name nothing but one input, and of those for the ones whose output was in
+    the prediction cache: they come again. Others would only fill it. Belongs to the event loop's
+    thread.
+    """
+
+    def __init__(self) -> None:
+        self._inputs: dict[InputType, dict[bytes, bytes]] = {kind: {} for kind in InputType}
+
+    def get(self, input_type: InputType, body: bytes) -> bytes | None:
+        """Return the packed input of a body, if that is known."""
+        if len(body) > _LONGEST_KEPT_BYTES:
+            return None
+        return self._inputs[input_type].get(body)
+
+    def keep(self, input_type: InputType, body: bytes, input_bytes: bytes) -> None:
+        """Remember what a body was decoded to."""
+        if len(body) > _LONGEST_KEPT_BYTES:
+            return
+        inputs = self._inputs[input_type]
+        if len(inputs) >= _MOST_KEPT:
+            inputs.clear()
+        inputs[body] = input_bytes
 
 
 def canonical_uid(value: object) -> str:

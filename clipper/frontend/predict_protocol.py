@@ -105,14 +105,15 @@ class PredictProtocol(asyncio.Protocol):
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
-        if self._held or self._busy():
+        if self._request is not None or self._held or self._paused_writing:
             self._hold(data)
             return
-        heads = self._door.heads
+        door = self._door
+        predictions = door.predictions
         while data:
             body_at = data.find(_END_OF_HEAD) + 4
-            head = heads.read(data[:body_at]) if body_at > 3 else None
-            if head is None or self._door.predictions is None:
+            head = door.heads.read(data[:body_at]) if body_at > 3 else None
+            if head is None or predictions is None:
                 self._hand_over(data)
                 return
             end = body_at + head.body_bytes
@@ -121,10 +122,10 @@ class PredictProtocol(asyncio.Protocol):
                 self._wait_for_rest(data, end - size)
                 return
             if size == end:
-                self._serve(head, data[body_at:], self._door.predictions)
+                self._serve(head, data[body_at:], predictions)
                 return
             rest = data[end:]
-            self._serve(head, data[body_at:end], self._door.predictions)
+            self._serve(head, data[body_at:end], predictions)
             if self._busy():
                 self._hold(rest)
                 return
@@ -155,31 +156,30 @@ class PredictProtocol(asyncio.Protocol):
     def _serve(self, head: PredictHead, body: bytes, predictions: Predictions) -> None:
         application = predictions.applications.get(head.application)
         if application is None:
-            self._write(unknown_application(head.application))
+            self._write(unknown_application(head.application), predictions)
             return
         request = predictions.begin(application, body)
         if isinstance(request, Response):
-            self._write(request)
+            self._write(request, predictions)
         elif request.pending:
             self._request = request
             request.on_done = self._answer
         else:
-            self._write(predictions.response(request))
+            self._write(predictions.response(request), predictions)
 
     def _answer(self) -> None:
         """The request in flight is finished."""
         request, self._request = self._request, None
         predictions = self._door.predictions
         if request is not None and predictions is not None:
-            self._write(predictions.response(request))
+            self._write(predictions.response(request), predictions)
             if self._held or self._paused_reading:
                 # Not from within whoever finished the request: it may be taking a batch.
                 self._door.clock.call_soon(self._go_on)
 
-    def _write(self, response: Response) -> None:
+    def _write(self, response: Response, predictions: Predictions) -> None:
         door = self._door
-        if door.predictions is not None:
-            door.predictions.count_response(response.status)
+        predictions.count_response(response.status)
         self._active_s = door.clock.now()
         transport = self._transport
         if transport.is_closing():

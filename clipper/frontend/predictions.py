@@ -55,6 +55,7 @@ class Predictions:
         self._processor = processor
         self._now = clock.now
         self._max_batch_inputs = max_batch_inputs
+        self._known = decoding.BodyCache()
 
     def begin(self, application: Application, body: bytes) -> PredictRequest | Response:
         """Start the queries of a complete body; the moment of the call is their arrival.
@@ -90,19 +91,28 @@ class Predictions:
         self, application: Application, body: bytes, arrival_s: float
     ) -> PredictRequest | Response:
         processor = self._processor
+        input_type = application.record.input_type
+        if application.plain:
+            input_bytes = self._known.get(input_type, body)
+            if input_bytes is not None:
+                one = processor.submit_one(application, input_bytes, arrival_s)
+                return one if isinstance(one, PredictRequest) else output_response(*one)
         if len(body) > _LARGE_BODY_BYTES:
             self._refuse_crowds(application, body)
-        decoded = decoding.decode_predict(application.record.input_type, body)
+        decoded = decoding.decode_predict(input_type, body)
         if decoded is not None:
             inputs, version, uid = decoded
             if len(inputs) == 1 and version is None and application.plain:
                 one = processor.submit_one(application, inputs[0], arrival_s)
-                return one if isinstance(one, PredictRequest) else output_response(*one)
+                if isinstance(one, PredictRequest):
+                    return one
+                self._known.keep(input_type, body, inputs[0])
+                return output_response(*one)
             candidates = processor.candidates(application, version)
         else:
             value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
             candidates = processor.candidates(application, decoding.slow_version(value))
-            inputs = decoding.slow_inputs(value, application.record.input_type)
+            inputs = decoding.slow_inputs(value, input_type)
             uid = decoding.slow_uid(value)
         if len(inputs) > self._max_batch_inputs:
             raise InvalidRequest(
