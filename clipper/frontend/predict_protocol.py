@@ -89,6 +89,9 @@ class PredictProtocol(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
         self._connections.add(self)
+        # Answers leave as they are made, not when the event loop has gone round: of a batch the most
+        # urgent are made first, and would wait until all have been.
+        self._transport.set_write_buffer_limits(high=0)
         clock = self._door.clock
         self._active_s = clock.now()
         self._idle_timer = clock.call_later(self._door.keep_alive_s, self._check_idle)
@@ -233,6 +236,7 @@ class PredictProtocol(asyncio.Protocol):
     def _hand_over(self, data: bytes) -> None:
         """Leave the connection to uvicorn's class, beginning with ``data``."""
         self._detach()
+        self._transport.set_write_buffer_limits()
         fallback: Any = self._door.fallback(**self._arguments)
         self._transport.set_protocol(fallback)
         fallback.connection_made(self._transport)

@@ -33,6 +33,7 @@ class Transport(asyncio.Transport):
         self.closed = False
         self.aborted = False
         self.reading = True
+        self.most_buffered: int | None = None
         self.protocol: Any = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -62,6 +63,9 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         assert not self.closed, "uvloop raises here"
         self.reading = True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.most_buffered = high
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol

@@ -71,6 +71,17 @@ async def test_a_client_that_went_away_is_not_answered_but_its_output_is_kept() 
     connection.frontend.clock.advance(10 * SEND_TIMEOUT_S)
 
 
+async def test_an_answer_leaves_as_it_is_made_but_uvicorns_class_keeps_its_buffer() -> None:
+    """With a limit of nothing uvloop writes at once, not when the event loop has gone round."""
+    connection, container = open_connection()
+    compute(connection, container, "x")
+    assert connection.transport.most_buffered == 0
+
+    connection.send(b"GET /api/v1/unknown HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert connection.handed_over is not None
+    assert connection.transport.most_buffered is None
+
+
 async def test_a_client_that_reads_slowly_is_asked_for_no_more() -> None:
     connection, container = open_connection()
     compute(connection, container, "x")
