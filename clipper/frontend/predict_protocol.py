@@ -89,8 +89,8 @@ class PredictProtocol(asyncio.Protocol):
         """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's derive from nothing
         self._connections.add(self)
-        # Answers leave as they are made, not when the event loop has gone round: the most urgent of a
-        # batch are made first, and would wait for all the others.
+        # Answers leave as they are made, not when the event loop has gone round: the most urgent of
+        # a batch are made first, and would wait for all the others.
         self._transport.set_write_buffer_limits(high=0)
         clock = self._door.clock
         self._active_s = clock.now()
