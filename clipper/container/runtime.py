@@ -8,6 +8,7 @@ last reply while the model computes, and hears SIGTERM even when the main thread
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import dataclasses
 import logging
 import os
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 # CPython's 5 ms would delay every reply by as much while a model computes in pure Python.
 _SWITCH_INTERVAL_S = 0.00005
+# `os.sched_yield` keeps the interpreter's lock.
+_give_way = ctypes.CDLL(None).sched_yield
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ class ContainerRuntime:
                 outcome = compute(self._model, work, clock, faults, free_at)
                 free_at = clock()
                 self._loop.call_soon_threadsafe(self._finished, work, outcome)
+                # The I/O thread wakes on this processor. Where all are busy, the next batch would
+                # keep it for milliseconds from sending this one's reply.
+                _give_way()
 
     def _finished(self, work: Work, outcome: Outcome) -> None:
         self._pipe.finished(work, outcome)
