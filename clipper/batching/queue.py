@@ -72,9 +72,7 @@ class ModelQueue:
             deadline_s, _, task = heap[0]
             if not task.queued or deadline_s != task.deadline_s:
                 heapq.heappop(heap)
-                continue
-            waiters = task.waiters
-            if (len(waiters) == 1 and not waiters[0].done) or self._is_current(task):
+            elif self._is_current(task):
                 heapq.heappop(heap)
                 task.queued = False
                 self._queued -= 1
@@ -93,6 +91,9 @@ class ModelQueue:
 
     def _is_current(self, task: PredictTask) -> bool:
         """Bring the head's deadline up to date; False when the heap's head has changed."""
+        waiters = task.waiters
+        if len(waiters) == 1 and not waiters[0].done:
+            return True
         before_s = task.deadline_s
         if not task.refresh():
             heapq.heappop(self._heap)

@@ -33,8 +33,9 @@ UPDATE_SCHEMA = """
 
 _LONGEST_UID = 256
 _LONGEST_KEPT_BYTES = 1024
-"""To find a longer body again takes as long as to decode it."""
+"""Longer ones would cost every miss the time to hash them."""
 _MOST_KEPT = 4096
+"""Of one input type: 10 MB at the very most, outside the prediction cache's capacity."""
 
 Double = float
 Float = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]

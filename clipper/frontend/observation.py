@@ -57,7 +57,7 @@ class WorkerObserver:
             metrics.defaulted(latency_s, query.reason)
 
     def answered_from_cache(self, application: Application, latency_s: float) -> None:
-        """So did one for which no `Query` was made."""
+        """A query was answered from the cache, and no `Query` was made for it."""
         name = application.name
         metrics = self._applications.get(name) or self._application(name)
         if metrics is not None:

@@ -108,7 +108,7 @@ class PredictProtocol(asyncio.Protocol):
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
-        if self._request is not None or self._held or self._paused_writing:
+        if self._held or self._busy():
             self._hold(data)
             return
         door = self._door

@@ -93,21 +93,19 @@ class Predictions:
         processor = self._processor
         input_type = application.record.input_type
         if application.plain:
-            input_bytes = self._known.get(input_type, body)
-            if input_bytes is not None:
-                one = processor.submit_one(application, input_bytes, arrival_s)
-                return one if isinstance(one, PredictRequest) else output_response(*one)
+            known = self._known.get(input_type, body)
+            if known is not None:
+                return self._submit_one(application, known, arrival_s)
         if len(body) > _LARGE_BODY_BYTES:
             self._refuse_crowds(application, body)
         decoded = decoding.decode_predict(input_type, body)
         if decoded is not None:
             inputs, version, uid = decoded
             if len(inputs) == 1 and version is None and application.plain:
-                one = processor.submit_one(application, inputs[0], arrival_s)
-                if isinstance(one, PredictRequest):
-                    return one
-                self._known.keep(input_type, body, inputs[0])
-                return output_response(*one)
+                one = self._submit_one(application, inputs[0], arrival_s)
+                if isinstance(one, Response):
+                    self._known.keep(input_type, body, inputs[0])
+                return one
             candidates = processor.candidates(application, version)
         else:
             value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
@@ -120,6 +118,12 @@ class Predictions:
                 f"{self._max_batch_inputs} are allowed in one request"
             )
         return processor.submit(application, candidates, inputs, arrival_s, uid)
+
+    def _submit_one(
+        self, application: Application, input_bytes: bytes, arrival_s: float
+    ) -> PredictRequest | Response:
+        one = self._processor.submit_one(application, input_bytes, arrival_s)
+        return one if isinstance(one, PredictRequest) else output_response(*one)
 
     def _refuse_crowds(self, application: Application, body: bytes) -> None:
         """Refuse millions of tiny inputs before they are decoded.

@@ -1,8 +1,8 @@
 """Deadlines of many queries with one timer.
 
 Queries of one SLO come in the order of their deadlines, so each SLO has a first-in first-out line
-and the earliest deadline is at the front of one of the lines. Answered queries are swept out
-whenever a line has doubled, and those at its front when the timer fires.
+and the earliest deadline is at the front of one of the lines. Answered queries leave a line as
+they reach its front; behind a slow one they are swept out whenever the line has doubled.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ class _Line:
         self.items: deque[Expiring] = deque()
         self.sweep_at = _SWEEP_AT
 
-    def sweep(self) -> None:
-        self.items = deque(item for item in self.items if not item.done)
-        self.sweep_at = max(_SWEEP_AT, 2 * len(self.items))
+    def add(self, item: Expiring) -> None:
+        items = self.items
+        while items and items[0].done:
+            items.popleft()
+        items.append(item)
+        if len(items) >= self.sweep_at:
+            self.items = deque(item for item in items if not item.done)
+            self.sweep_at = max(_SWEEP_AT, 2 * len(self.items))
 
 
 class DeadlineLines:
@@ -52,9 +57,7 @@ class DeadlineLines:
         line = self._lines.get(slo_s)
         if line is None:
             line = self._lines[slo_s] = _Line()
-        line.items.append(item)
-        if len(line.items) >= line.sweep_at:
-            line.sweep()
+        line.add(item)
         if item.deadline_s < self._timer_s:
             self._arm(item.deadline_s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from clipper.clock import Clock
@@ -27,7 +27,7 @@ class QueryObserver(Protocol):
         """A query has its answer or default."""
 
     def answered_from_cache(self, application: Application, latency_s: float) -> None:
-        """So did one for which no `Query` was made."""
+        """A query was answered from the cache, and no `Query` was made for it."""
 
 
 class QueryProcessor:
@@ -160,14 +160,7 @@ class QueryProcessor:
                 self._observer.answered_from_cache(application, self._clock.now() - arrival_s)
                 return self.ids.next(), output
         request = PredictRequest(application, 1)
-        query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
-        request.queries.append(query)
-        if place is None:
-            query.unserved()
-        else:
-            self._executor.compute_at(query, place)
-        if not query.done:
-            self._deadlines.add(query, application.slo_s)
+        self._start(request, input_bytes, arrival_s, place, self._executor.compute_at)
         return request
 
     def submit(
@@ -192,15 +185,25 @@ class QueryProcessor:
             place = self._executor.place(application, candidates[0]) if candidates else None
         request = PredictRequest(application, len(inputs))
         for input_bytes in inputs:
-            query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
-            request.queries.append(query)
-            if place is not None:
-                self._executor.submit_at(query, place)
-            else:
-                query.unserved()
-            if not query.done:
-                self._deadlines.add(query, application.slo_s)
+            self._start(request, input_bytes, arrival_s, place, self._executor.submit_at)
         return request
+
+    def _start(
+        self,
+        request: PredictRequest,
+        input_bytes: bytes,
+        arrival_s: float,
+        place: Place | None,
+        submit: Callable[[Query, Place], None],
+    ) -> None:
+        query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
+        request.queries.append(query)
+        if place is None:
+            query.unserved()
+        else:
+            submit(query, place)
+        if not query.done:
+            self._deadlines.add(query, request.application.slo_s)
 
     def _place(self, application: Application) -> Place | None:
         name = application.name
