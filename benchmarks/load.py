@@ -119,9 +119,12 @@ def _answer_until(client: _Client, end_s: float) -> None:
 
 
 def open_loop(spec: LoadSpec) -> Summary:
-    """Send each request when it is due, on any free connection, or as soon as one is free."""
+    """Send each request when it is due, on a free connection, or as soon as one is free.
+
+    On the one that was used last, as the pools of HTTP clients do.
+    """
     client, now = _Client(spec), time.perf_counter
-    free = collections.deque(client.pool.connections)
+    free = list(client.pool.connections)
     due: collections.deque[float] = collections.deque()
     lags_s: list[float] = []
     moments = arrivals(spec.rate, spec.duration_s, spec.seed, spec.cv)
@@ -137,7 +140,7 @@ def open_loop(spec: LoadSpec) -> Summary:
             lags_s.append(moment_s - next_s)
             next_s = next(moments, math.inf)
         while due and free:
-            send(free.popleft(), due.popleft())
+            send(free.pop(), due.popleft())
         if next_s == math.inf and (len(free) == spec.connections or moment_s > give_up_s):
             break
         if fast:

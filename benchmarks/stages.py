@@ -172,7 +172,7 @@ async def predict_stages(batch: int, size: int, seconds: float) -> Times:
         watch.mark("query, cache hit, metrics")
         assert all(isinstance(hit, tuple) for hit in hits)
         for request in requests:
-            request.queries.clear()
+            request.queries = ()
     return times
 
 

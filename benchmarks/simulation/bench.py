@@ -19,8 +19,10 @@ from clipper.batching.ports import BatchResult, DispatchSettings
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.outputs import Output
 
 _MODEL = VersionedModelId("simulated", "1")
+_OUTPUT = Output(b"1.0", b"1.0")
 NEVER_S = 1e6
 """Deadlines so far away that they decide nothing."""
 
@@ -37,13 +39,13 @@ class Client:
         self.done = False
         self.task: PredictTask
 
-    def deliver(self, task: PredictTask) -> None:
+    def arrived(self, model: VersionedModelId, output: Output) -> None:
         """It has its answer."""
         if not self.done:
             self.done = True
             self.record.answered(self.arrived_s)
 
-    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+    def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         """It gets its default."""
         if not self.done:
             self.done = True
@@ -102,14 +104,14 @@ class _Sink:
             task.settled = True
             self._queue().discard(task)
             for waiter in task.waiters:
-                waiter.deliver(task)
+                waiter.arrived(task.model, _OUTPUT)
 
     def failed(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
         if not task.settled:
             task.settled = True
             self._queue().discard(task)
             for waiter in task.waiters:
-                waiter.give_up(task, reason, detail)
+                waiter.missed(task.model, reason, detail)
 
 
 class _Unobserved:
@@ -195,7 +197,7 @@ class Bench:
         """A query arrives now."""
         now_s = self.clock.now()
         client = Client(now_s, now_s + slo_s, self.record)
-        client.task = PredictTask(_MODEL, b"x", None, client)
+        client.task = PredictTask(_MODEL, b"x", None, [client], client.deadline_s)
         line = self._lines.get(slo_s)
         if line is None:
             line = self._lines[slo_s] = deque()
@@ -236,7 +238,7 @@ class Bench:
             now_s = self.clock.now()
             for _ in range(want - len(self.queue)):
                 client = Client(now_s, now_s + NEVER_S, self.record)
-                self.queue.put(PredictTask(_MODEL, b"x", None, client), now_s)
+                self.queue.put(PredictTask(_MODEL, b"x", None, [client], client.deadline_s), now_s)
             self.lane.wake()
 
         refill()
@@ -271,7 +273,7 @@ class Bench:
         while line and (line[0].done or line[0].deadline_s <= now_s):
             client = line.popleft()
             if not client.done:
-                client.give_up(client.task, DefaultReason.SLO, "")
+                client.missed(_MODEL, DefaultReason.SLO, "")
                 if client.task.queued:
                     self.queue.discard(client.task)
         if line:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.outputs import Output
 
@@ -19,60 +21,35 @@ class Waiter(Protocol):
     """The query has its answer or its default; it waits no more."""
     deadline_s: float
 
-    def deliver(self, task: PredictTask) -> None:
-        """The task has its output (`task.output`)."""
+    def arrived(self, model: VersionedModelId, output: Output) -> None:
+        """The task of this model version has its output."""
 
-    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+    def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         """The task will give this query no output in time."""
 
 
-class PredictTask:
-    """Mutable state of one computation; belongs to the event loop's thread.
+class PredictTask(msgspec.Struct, eq=False):
+    """Mutable state of one computation; belongs to the event loop's thread."""
 
-    ``deadline_s`` is the earliest deadline among the waiters that are still alive, as far as the
-    queue knows; `refresh` brings it up to date.
-    """
-
-    __slots__ = (
-        "deadline_s",
-        "enqueued_s",
-        "input",
-        "losses",
-        "model",
-        "offered",
-        "output",
-        "queued",
-        "settled",
-        "shelf",
-        "stranded",
-        "sweep_at",
-        "waiters",
-    )
-
-    def __init__(
-        self,
-        model: VersionedModelId,
-        input_bytes: bytes,
-        shelf: object,
-        waiter: Waiter,
-    ) -> None:
-        self.model = model
-        self.input = input_bytes
-        self.shelf = shelf
-        """Where the executor keeps the output; None: nowhere."""
-        self.waiters = [waiter]
-        self.deadline_s = waiter.deadline_s
-        self.enqueued_s = 0.0
-        self.losses = 0
-        self.output: Output | None = None
-        self.queued = False
-        self.settled = False
-        """It has its output or has failed: no query is told anything more."""
-        self.stranded = False
-        """Its replica is late with it and no other was asked yet."""
-        self.offered = False
-        """A second replica was asked because the first was late."""
-        self.sweep_at = _SWEEP_AT
+    model: VersionedModelId
+    input: bytes
+    shelf: object
+    """Where the executor keeps the output; None: nowhere."""
+    waiters: list[Waiter]
+    deadline_s: float
+    """The earliest deadline among the waiters that are still alive, as far as the queue knows;
+    `refresh` brings it up to date."""
+    enqueued_s: float = 0.0
+    losses: int = 0
+    output: Output | None = None
+    queued: bool = False
+    settled: bool = False
+    """It has its output or has failed: no query is told anything more."""
+    stranded: bool = False
+    """Its replica is late with it and no other was asked yet."""
+    offered: bool = False
+    """A second replica was asked because the first was late."""
+    sweep_at: int = _SWEEP_AT
 
     @property
     def alive(self) -> bool:
@@ -109,4 +86,4 @@ class PredictTask:
         self.waiters = [waiter for waiter in waiting if waiter.deadline_s >= time_s]
         for waiter in waiting:
             if waiter.deadline_s < time_s:
-                waiter.give_up(self, DefaultReason.SLO, "")
+                waiter.missed(self.model, DefaultReason.SLO, "")

@@ -84,7 +84,7 @@ class Predictions:
             # Whoever finished the request has others to tell.
             return self._failed(application)
         # Queries and request refer to each other; the garbage collector should not have to know.
-        request.queries.clear()
+        request.queries = ()
         return response
 
     def _submit(

@@ -33,14 +33,9 @@ class _Line:
         self.items: deque[Expiring] = deque()
         self.sweep_at = _SWEEP_AT
 
-    def add(self, item: Expiring) -> None:
-        items = self.items
-        while items and items[0].done:
-            items.popleft()
-        items.append(item)
-        if len(items) >= self.sweep_at:
-            self.items = deque(item for item in items if not item.done)
-            self.sweep_at = max(_SWEEP_AT, 2 * len(self.items))
+    def sweep(self) -> None:
+        self.items = deque(item for item in self.items if not item.done)
+        self.sweep_at = max(_SWEEP_AT, 2 * len(self.items))
 
 
 class DeadlineLines:
@@ -57,7 +52,12 @@ class DeadlineLines:
         line = self._lines.get(slo_s)
         if line is None:
             line = self._lines[slo_s] = _Line()
-        line.add(item)
+        items = line.items
+        while items and items[0].done:
+            items.popleft()
+        items.append(item)
+        if len(items) >= line.sweep_at:
+            line.sweep()
         if item.deadline_s < self._timer_s:
             self._arm(item.deadline_s)
 

@@ -83,7 +83,7 @@ class TaskExecutor:
                 if served is not None:
                     served.queue.discard(task)
                 self.failed(task, DefaultReason.SLO, "")
-        query.tasks.clear()
+        query.tasks = ()
 
     def completed(self, task: PredictTask, text: bytes) -> None:
         """A replica answered: fill the cache, even if it is too late for those that waited."""
@@ -98,7 +98,7 @@ class TaskExecutor:
         if task.queued:
             self._leave_queue(task)
         for waiter in task.waiters:
-            waiter.deliver(task)
+            waiter.arrived(task.model, output)
 
     def failed(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
         """No replica will answer: the next equal query starts afresh."""
@@ -116,7 +116,7 @@ class TaskExecutor:
             elif served is not None:
                 served.observer.model_error()
         for waiter in task.waiters:
-            waiter.give_up(task, reason, detail)
+            waiter.missed(task.model, reason, detail)
 
     def _leave_queue(self, task: PredictTask) -> None:
         """Take out a task that another replica answered while it was offered again."""
@@ -136,7 +136,7 @@ class TaskExecutor:
 
     def _join(self, query: Query, leader: PredictTask, served: ServedModel) -> None:
         leader.join(query)
-        query.tasks.append(leader)
+        query.tasks += (leader,)
         if leader.stranded:
             served.lane.rescue()
         if query.deadline_s < leader.deadline_s:
@@ -154,8 +154,8 @@ class TaskExecutor:
             served.observer.missed(1)
             query.missed(served.id, DefaultReason.SHED, "")
             return
-        task = PredictTask(served.id, query.input, shelf, query)
-        query.tasks.append(task)
+        task = PredictTask(served.id, query.input, shelf, [query], query.deadline_s)
+        query.tasks += (task,)
         if shelf is None:
             served.observer.cache_bypassed()
         else:

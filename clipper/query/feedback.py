@@ -23,7 +23,7 @@ from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.query import Query
 from clipper.query.rendering import render_output
-from clipper.query.selected import AsideQuery
+from clipper.query.selected import aside_query
 from clipper.query.selection_states import SelectionStates
 from clipper.selection.ledger import enter, ledger
 from clipper.selection.losses import loss
@@ -302,7 +302,7 @@ class FeedbackService:
 
         now_s = self._clock.now()
         patience_s = max(application.slo_s, _SHORTEST_RECOMPUTE_S)
-        aside = AsideQuery(application, arm, input_bytes, now_s, now_s + patience_s, ended)
+        aside = aside_query(application, arm, input_bytes, now_s, now_s + patience_s, ended)
         self._executor.submit(aside, model)
         if not aside.done:
             self._deadlines.add(aside, patience_s)

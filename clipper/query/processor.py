@@ -160,7 +160,8 @@ class QueryProcessor:
                 self._observer.answered_from_cache(application, self._clock.now() - arrival_s)
                 return self.ids.next(), output
         request = PredictRequest(application, 1)
-        self._start(request, input_bytes, arrival_s, place, self._executor.compute_at)
+        submit = self._executor.compute_at
+        request.queries = (self._start(request, input_bytes, arrival_s, place, submit),)
         return request
 
     def submit(
@@ -184,8 +185,8 @@ class QueryProcessor:
         else:
             place = self._executor.place(application, candidates[0]) if candidates else None
         request = PredictRequest(application, len(inputs))
-        for input_bytes in inputs:
-            self._start(request, input_bytes, arrival_s, place, self._executor.submit_at)
+        submit = self._executor.submit_at
+        request.queries = [self._start(request, data, arrival_s, place, submit) for data in inputs]
         return request
 
     def _start(
@@ -195,15 +196,25 @@ class QueryProcessor:
         arrival_s: float,
         place: Place | None,
         submit: Callable[[Query, Place], None],
-    ) -> None:
-        query = Query(self.ids.next(), request, input_bytes, arrival_s, self._finish_query)
-        request.queries.append(query)
+    ) -> Query:
+        application = request.application
+        deadline_s = arrival_s + application.slo_s
+        query = Query(
+            self.ids.next(),
+            request,
+            application,
+            input_bytes,
+            arrival_s,
+            deadline_s,
+            self._finish_query,
+        )
         if place is None:
             query.unserved()
         else:
             submit(query, place)
         if not query.done:
-            self._deadlines.add(query, request.application.slo_s)
+            self._deadlines.add(query, application.slo_s)
+        return query
 
     def _place(self, application: Application) -> Place | None:
         name = application.name

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason, VersionedModelId
@@ -10,18 +12,19 @@ from clipper.outputs import Output
 from clipper.query.applications import Application
 
 
-class PredictRequest:
-    """The queries of one request; `on_done` is called once, when all of them are finished."""
+class PredictRequest(msgspec.Struct, eq=False):
+    """The queries of one request; `on_done` is called once, when all of them are finished.
 
-    __slots__ = ("application", "error", "on_done", "pending", "queries")
+    Requests and queries are structs of msgspec, which are made in half the time of a class's.
+    """
 
-    def __init__(self, application: Application, size: int) -> None:
-        self.application = application
-        self.queries: list[Query] = []
-        self.pending = size
-        self.on_done: Callable[[], None] | None = None
-        self.error: Exception | None = None
-        """What a policy raised on combining outputs; there is no answer then."""
+    application: Application
+    pending: int
+    """How many of its queries are not finished."""
+    queries: Sequence[Query] = ()
+    on_done: Callable[[], None] | None = None
+    error: Exception | None = None
+    """What a policy raised on combining outputs; there is no answer then."""
 
     def finished(self) -> None:
         """One more of its queries is finished."""
@@ -30,80 +33,47 @@ class PredictRequest:
             self.on_done()
 
 
-class Query:
+class Query(msgspec.Struct, eq=False):
     """One input of one application, asked of one model. Belongs to the event loop's thread.
 
     ``done`` is set once; after that ``output`` is the answer, or ``reason`` says why there is none.
     """
 
-    extra = b""
+    query_id: int
+    request: PredictRequest
+    application: Application
+    input: bytes
+    arrival_s: float
+    deadline_s: float
+    finish: Callable[[Query], None]
+    """To be called when the model has answered or will not."""
+    done: bool = False
+    output: Output | None = None
+    reason: DefaultReason | None = None
+    detail: str = ""
+    extra: bytes = b""
     """Further members of the response's object, each with its comma in front."""
-
-    __slots__ = (
-        "_finish",
-        "application",
-        "arrival_s",
-        "deadline_s",
-        "detail",
-        "done",
-        "input",
-        "output",
-        "query_id",
-        "reason",
-        "request",
-        "tasks",
-    )
-
-    def __init__(
-        self,
-        query_id: int,
-        request: PredictRequest,
-        input_bytes: bytes,
-        arrival_s: float,
-        finish: Callable[[Query], None],
-    ) -> None:
-        """``finish`` is called when the model has answered or will not."""
-        self.query_id = query_id
-        self.request = request
-        self.application = application = request.application
-        self.input = input_bytes
-        self.arrival_s = arrival_s
-        self.deadline_s = arrival_s + application.slo_s
-        self.done = False
-        self.output: Output | None = None
-        self.reason: DefaultReason | None = None
-        self.detail = ""
-        self.tasks: list[PredictTask] = []
-        self._finish = finish
+    tasks: tuple[PredictTask, ...] = ()
 
     def unserved(self) -> None:
         """There is no model to ask."""
         self.reason = DefaultReason.NO_REPLICA
-        self._finish(self)
+        self.finish(self)
 
     def arrived(self, model: VersionedModelId, output: Output) -> None:
         """Take a model's output."""
         if not self.done:
             self.output = output
-            self._finish(self)
+            self.finish(self)
 
     def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         """A model will give no output in time."""
         if not self.done:
             self.reason = reason
             self.detail = detail
-            self._finish(self)
-
-    def deliver(self, task: PredictTask) -> None:
-        """The task has its output."""
-        if task.output is not None:
-            self.arrived(task.model, task.output)
-
-    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
-        """The task will give no output in time."""
-        self.missed(task.model, reason, detail)
+            self.finish(self)
 
     def expire(self) -> None:
         """The deadline has come: answer with what there is."""
         self.reason = DefaultReason.SLO
-        self._finish(self)
+        self.finish(self)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec import field
 
 from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.outputs import Output
@@ -28,37 +29,22 @@ class Listener(Protocol):
         """Combine what there is: all is heard, or the deadline has come."""
 
 
-class SelectedQuery(Query):
+class SelectedQuery(Query, kw_only=True, eq=False):
     """One input, asked of the models that a policy chose."""
 
-    __slots__ = ("arms", "asked", "choice", "confidence", "extra", "late", "listener", "missing",
-                 "silent", "state", "uid", "votes")  # fmt: skip
-
-    def __init__(
-        self,
-        query_id: int,
-        request: PredictRequest,
-        input_bytes: bytes,
-        arrival_s: float,
-        uid: str,
-        arms: ArmTable,
-        listener: Listener,
-    ) -> None:
-        super().__init__(query_id, request, input_bytes, arrival_s, listener.finish)
-        self.uid = uid
-        self.arms = arms
-        """All that may answer."""
-        self.listener = listener
-        self.state: State = {}
-        self.choice = Choice(())
-        self.asked: list[Arm] = []
-        self.votes: dict[Arm, Vote] = {}
-        self.missing: list[Arm] = []
-        self.late: tuple[Arm, ...] = ()
-        self.silent: dict[Arm, Output] = {}
-        """Outputs of shadows, which may come after the reply."""
-        self.confidence: float | None = None
-        self.extra = b""
+    uid: str
+    arms: ArmTable
+    """All that may answer."""
+    listener: Listener
+    state: State = field(default_factory=dict)
+    choice: Choice = Choice(())
+    asked: list[Arm] = field(default_factory=list)
+    votes: dict[Arm, Vote] = field(default_factory=dict)
+    missing: list[Arm] = field(default_factory=list)
+    late: tuple[Arm, ...] = ()
+    silent: dict[Arm, Output] = field(default_factory=dict)
+    """Outputs of shadows, which may come after the reply."""
+    confidence: float | None = None
 
     def arrived(self, model: VersionedModelId, output: Output) -> None:
         """Take a model's output as a vote."""
@@ -100,21 +86,23 @@ class SelectedQuery(Query):
         self.extra = b"".join(parts)
 
 
-class AsideQuery(Query):
-    """Asks one model beside the reply: a shadow, or a prediction that feedback needs."""
+class AsideQuery(Query, kw_only=True, eq=False):
+    """Asks one model beside the reply: a shadow, or a prediction that feedback needs.
 
-    __slots__ = ("arm",)
+    ``finish`` is called with it when the output is there or will not come.
+    """
 
-    def __init__(
-        self,
-        application: Application,
-        arm: Arm,
-        input_bytes: bytes,
-        arrival_s: float,
-        deadline_s: float,
-        ended: Callable[[Query], None],
-    ) -> None:
-        """``ended`` is called with the query when the output is there or will not come."""
-        super().__init__(0, PredictRequest(application, 1), input_bytes, arrival_s, ended)
-        self.deadline_s = deadline_s
-        self.arm = arm
+    arm: Arm
+
+
+def aside_query(
+    application: Application,
+    arm: Arm,
+    input_bytes: bytes,
+    arrival_s: float,
+    deadline_s: float,
+    ended: Callable[[Query], None],
+) -> AsideQuery:
+    """Return a query of nobody's request."""
+    request = PredictRequest(application, 1)
+    return AsideQuery(0, request, application, input_bytes, arrival_s, deadline_s, ended, arm=arm)

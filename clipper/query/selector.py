@@ -19,7 +19,7 @@ from clipper.query.deadlines import DeadlineLines
 from clipper.query.executor import TaskExecutor
 from clipper.query.ids import QueryIds
 from clipper.query.query import PredictRequest, Query
-from clipper.query.selected import AsideQuery, SelectedQuery
+from clipper.query.selected import AsideQuery, SelectedQuery, aside_query
 from clipper.query.selection_states import SelectionStates
 from clipper.selection.policy import Arm, Asker, Combined, State
 from clipper.selection.records import ChoiceRecord, encode_record
@@ -86,12 +86,24 @@ class Selector:
         A user whose state is not here yet waits for it, a part of the objective at most.
         """
         request = PredictRequest(application, len(inputs))
+        deadline_s = arrival_s + application.slo_s
         state = self._states.get(application, uid) if application.policy.learns else {}
         queries = [
-            SelectedQuery(self._ids.next(), request, data, arrival_s, uid, table, self)
+            SelectedQuery(
+                self._ids.next(),
+                request,
+                application,
+                data,
+                arrival_s,
+                deadline_s,
+                self.finish,
+                uid=uid,
+                arms=table,
+                listener=self,
+            )
             for data in inputs
         ]
-        request.queries += queries  # all of them, before the first can be finished
+        request.queries = queries  # all of them, before the first can be finished
         for query in queries:
             if not table.arms:
                 query.unserved()
@@ -255,7 +267,7 @@ class Selector:
                 self._record(query, combined, input_bytes)
 
         for arm in query.choice.silent:
-            aside = AsideQuery(query.application, arm, input_bytes, now_s, now_s + slo_s, ended)
+            aside = aside_query(query.application, arm, input_bytes, now_s, now_s + slo_s, ended)
             self._executor.submit(aside, query.arms.model_of[arm])
             if not aside.done:
                 self._deadlines.add(aside, slo_s)

@@ -11,6 +11,7 @@ from clipper.batching.ports import DispatchSettings
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 from clipper.datatypes import DefaultReason, VersionedModelId
+from clipper.outputs import Output
 from tests.fakes.fake_replica import FakeReplica
 from tests.fakes.virtual_clock import VirtualClock
 
@@ -23,10 +24,10 @@ class FakeWaiter:
         self.done = False
         self.reasons: list[tuple[DefaultReason, str]] = []
 
-    def deliver(self, task: PredictTask) -> None:
+    def arrived(self, model: VersionedModelId, output: Output) -> None:
         self.done = True
 
-    def give_up(self, task: PredictTask, reason: DefaultReason, detail: str) -> None:
+    def missed(self, model: VersionedModelId, reason: DefaultReason, detail: str) -> None:
         self.done = True
         self.reasons.append((reason, detail))
 
@@ -50,7 +51,7 @@ class FakeSink:
 
 
 def task(name: str, deadline_s: float) -> PredictTask:
-    return PredictTask(MODEL, name.encode(), None, FakeWaiter(deadline_s))
+    return PredictTask(MODEL, name.encode(), None, [FakeWaiter(deadline_s)], deadline_s)
 
 
 class Observer:

@@ -62,7 +62,7 @@ async def test_a_client_that_went_away_is_not_answered_but_its_output_is_kept() 
     settle(connection)
 
     assert connection.transport.written == b""
-    assert request.queries == [], "left to the garbage collector"
+    assert not request.queries, "left to the garbage collector"
     assert container.inputs == [[b"x"]], "the request behind it has nobody to answer"
     other = Connection(connection.frontend)
     other.send(post("x"))

@@ -258,7 +258,7 @@ def test_an_empty_batch_is_finished_at_once() -> None:
     request = bench.ask()
 
     assert request.pending == 0
-    assert request.queries == []
+    assert not request.queries
 
 
 def test_a_full_queue_sheds() -> None:
