@@ -1,14 +1,16 @@
 """The queue of one model version: earliest deadline first, shared by all its replicas.
 
-A task's place follows its earliest waiter that is still alive. The heap holds stale entries where
-a deadline changed or a task was removed; an entry counts only if its task is queued and the
-deadline is still the task's own. Pure: times come in as arguments.
+Tasks of one objective come in the order of their deadlines and wait in a line; those that come out
+of that order, in a heap. A task's place follows its earliest waiter that is still alive: there are
+stale entries where a deadline changed or a task was removed, and an entry counts only if its task
+is queued and the deadline is still the task's own. Pure: times come in as arguments.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 
 from clipper.batching.returns import Returns
@@ -16,13 +18,17 @@ from clipper.batching.task import PredictTask
 
 _COMPACT_AT = 1024
 
+_Entry = tuple[float, int, PredictTask]
+"""Deadline, order of arrival among equal ones, task."""
+
 
 class ModelQueue:
     """Tasks that wait for a replica."""
 
     def __init__(self, on_dead: Callable[[PredictTask], None]) -> None:
         """``on_dead`` is told of each task that left the queue because nobody waits for it."""
-        self._heap: list[tuple[float, int, PredictTask]] = []
+        self._line: deque[_Entry] = deque()
+        self._heap: list[_Entry] = []
         self._order = itertools.count()
         self._queued = 0
         self._on_dead = on_dead
@@ -40,7 +46,11 @@ class ModelQueue:
                 self.returns.arrived()
         task.queued = True
         self._queued += 1
-        heapq.heappush(self._heap, (task.deadline_s, next(self._order), task))
+        deadline_s, line = task.deadline_s, self._line
+        if line and deadline_s < line[-1][0]:
+            heapq.heappush(self._heap, (deadline_s, next(self._order), task))
+        else:
+            line.append((deadline_s, next(self._order), task))
 
     def expedite(self, task: PredictTask) -> None:
         """Move a queued task forward after a waiter with an earlier deadline joined it."""
@@ -52,28 +62,25 @@ class ModelQueue:
             return
         task.queued = False
         self._queued -= 1
-        if len(self._heap) > _COMPACT_AT and len(self._heap) > 2 * self._queued:
-            self._heap = [entry for entry in self._heap if self._counts(entry)]
+        entries = len(self._line) + len(self._heap)
+        if entries > _COMPACT_AT and entries > 2 * self._queued:
+            self._line = deque(filter(_counts, self._line))
+            self._heap = list(filter(_counts, self._heap))
             heapq.heapify(self._heap)
 
     def head(self) -> PredictTask | None:
         """Return the most urgent task without taking it."""
-        while self._heap:
-            entry = self._heap[0]
-            if not self._counts(entry):
-                heapq.heappop(self._heap)
-            elif self._is_current(entry[2]):
+        while (entry := self._first()) is not None:
+            if self._is_current(entry):
                 return entry[2]
         return None
 
     def pop(self) -> PredictTask | None:
         """Take the most urgent task."""
-        while heap := self._heap:
-            deadline_s, _, task = heap[0]
-            if not task.queued or deadline_s != task.deadline_s:
-                heapq.heappop(heap)
-            elif self._is_current(task):
-                heapq.heappop(heap)
+        while (entry := self._first()) is not None:
+            if self._is_current(entry):
+                self._drop(entry)
+                task = entry[2]
                 task.queued = False
                 self._queued -= 1
                 return task
@@ -86,22 +93,40 @@ class ModelQueue:
             tasks.append(task)
         return tasks
 
-    def _counts(self, entry: tuple[float, int, PredictTask]) -> bool:
-        return entry[2].queued and entry[0] == entry[2].deadline_s
+    def _first(self) -> _Entry | None:
+        line, heap = self._line, self._heap
+        if line and not (heap and heap[0] < line[0]):
+            return line[0]
+        return heap[0] if heap else None
 
-    def _is_current(self, task: PredictTask) -> bool:
-        """Bring the head's deadline up to date; False when the heap's head has changed."""
+    def _drop(self, first: _Entry) -> None:
+        line = self._line
+        if line and line[0] is first:
+            line.popleft()
+        else:
+            heapq.heappop(self._heap)
+
+    def _is_current(self, first: _Entry) -> bool:
+        """Whether the first entry counts; otherwise it leaves, its task brought up to date."""
+        deadline_s, _, task = first
+        if not _counts(first):
+            self._drop(first)
+            return False
         waiters = task.waiters
         if len(waiters) == 1 and not waiters[0].done:
             return True
-        before_s = task.deadline_s
-        if not task.refresh():
-            heapq.heappop(self._heap)
+        alive = task.refresh()
+        if alive and task.deadline_s == deadline_s:
+            return True
+        self._drop(first)
+        if alive:
+            heapq.heappush(self._heap, (task.deadline_s, next(self._order), task))
+        else:
             task.queued = False
             self._queued -= 1
             self._on_dead(task)
-            return False
-        if task.deadline_s != before_s:
-            heapq.heapreplace(self._heap, (task.deadline_s, next(self._order), task))
-            return False
-        return True
+        return False
+
+
+def _counts(entry: _Entry) -> bool:
+    return entry[2].queued and entry[0] == entry[2].deadline_s
