@@ -26,9 +26,9 @@ from benchmarks import wrk
 from benchmarks.arrivals import arrivals, zipf_numbers
 from benchmarks.connections import Connection, Pool
 from benchmarks.recorder import Recorder, Summary
-from benchmarks.scheduling import ask_for_short_slices
 from benchmarks.spec import Inputs, LoadSpec
 from benchmarks.wire import Reply, RequestTemplate, whole_output
+from clipper.scheduling import ask_for_short_slices
 
 _STRAGGLERS_S = 10.0
 """How long an open loop waits for the answers to what it has sent."""
@@ -148,9 +148,7 @@ def open_loop(spec: LoadSpec) -> Summary:
             ready = wait(0)
         else:
             ready = wait(max(_GRAIN_S, min(next_s - moment_s, 0.01)))
-        for connection in ready:
-            if receive(connection):
-                free.append(connection)
+        free += filter(receive, ready)
     elapsed_s, cpu_s = now() - started_s, time.process_time() - started_cpu_s
     client.recorder.errors += len(due) + spec.connections - len(free)
     client.pool.close()
