@@ -24,8 +24,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ig
 COPY containers/frontend/health.py containers/frontend/discover.py /opt/clipper/
 COPY clipper/__init__.py clipper/artifacts.py clipper/clock.py clipper/daemon.py \
      clipper/datatypes.py clipper/errors.py clipper/http_cycle.py clipper/http_protocol.py \
-     clipper/inputs.py clipper/jsonfaults.py clipper/logs.py clipper/outputs.py clipper/scheduling.py \
-     clipper/settings.py \
+     clipper/inputs.py clipper/jsonfaults.py clipper/logs.py clipper/outputs.py clipper/settings.py \
      /opt/clipper/clipper/
 COPY clipper/batching /opt/clipper/clipper/batching
 COPY clipper/cache /opt/clipper/clipper/cache

@@ -26,9 +26,9 @@ from benchmarks import wrk
 from benchmarks.arrivals import arrivals, zipf_numbers
 from benchmarks.connections import Connection, Pool
 from benchmarks.recorder import Recorder, Summary
+from benchmarks.scheduling import ask_for_short_slices
 from benchmarks.spec import Inputs, LoadSpec
 from benchmarks.wire import Reply, RequestTemplate, whole_output
-from clipper.scheduling import ask_for_short_slices
 
 _STRAGGLERS_S = 10.0
 """How long an open loop waits for the answers to what it has sent."""

@@ -32,7 +32,6 @@ from clipper.container.work import Clock, FaultLog, Outcome, Work, compute
 from clipper.rpc.channel import PROTOCOL_VERSION
 from clipper.rpc.codec import input_type_to_wire
 from clipper.rpc.pb import model_container_pb2 as pb
-from clipper.scheduling import ask_for_short_slices
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +95,6 @@ class ContainerRuntime:
         self._pipe.finished(work, outcome)
 
     def _io_thread(self, signals: socket.socket) -> None:
-        ask_for_short_slices()
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve(signals))

@@ -54,7 +54,6 @@ from clipper.query.selector import Selector
 from clipper.replicas.service import RpcServer
 from clipper.replicas.session import RpcSettings
 from clipper.rpc.channel import host_port
-from clipper.scheduling import ask_for_short_slices
 from clipper.settings import HttpProtocol, HttpSettings, QueryFrontendSettings
 from clipper.store.base import ConfigStore, ModelRecord
 from clipper.store.selection import SelectionStore
@@ -266,7 +265,6 @@ async def run_worker(
     following = asyncio.create_task(worker.follower.run())
     await worker.follower.replicas_returned(_RETURN_S)
     spare_queries_full_collections()
-    ask_for_short_slices()
     collecting = asyncio.create_task(collect_when_idle(lambda: worker.processor.ids.issued))
     worker.loop_lag.start()
     http.started(worker, hub)
