@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
 
@@ -65,18 +67,67 @@ def test_a_task_falls_back_when_its_most_urgent_waiter_is_gone() -> None:
     assert joined.deadline_s == 10.0
 
 
-def test_discarded_tasks_are_not_kept_in_memory() -> None:
+@pytest.mark.parametrize("step_s", [1.0, -1.0], ids=["in order", "in reverse"])
+def test_discarded_tasks_are_not_kept_in_memory(step_s: float) -> None:
     queue, _ = make()
     keep = task("keep", 0.5)
     queue.put(keep, 0.0)
     for number in range(5000):
-        item = task(str(number), 1.0 + number)
+        item = task(str(number), 10_000.0 + step_s * number)
         queue.put(item, 0.0)
         queue.discard(item)
 
     assert len(queue) == 1
-    assert len(queue._heap) < 1200
+    assert len(queue._line) + len(queue._heap) < 1200
     assert queue.pop() is keep
+
+
+def test_of_equal_deadlines_the_first_to_come_is_first() -> None:
+    queue, _ = make()
+    for name, deadline_s in [("b1", 2.0), ("c1", 3.0), ("b2", 2.0), ("a", 1.0), ("c2", 3.0)]:
+        queue.put(task(name, deadline_s), 0.0)
+
+    assert names(queue) == ["a", "b1", "b2", "c1", "c2"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_to_tasks_the_most_urgent_that_is_waited_for_comes_first(
+    seed: int,
+) -> None:
+    source = random.Random(seed)
+    queue, dead = make()
+    live: list[PredictTask] = []
+    for number in range(400):
+        match source.choice(["put", "put", "put", "pop", "discard", "join", "leave"]):
+            case "put":
+                item = task(str(number), number + source.choice([0.0, 0.0, 50.0]))
+                queue.put(item, 0.0)
+                live.append(item)
+            case "pop":
+                head = queue.head()
+                assert queue.pop() is head
+                live = [task for task in live if task.queued]
+            case "discard" if live:
+                item = live.pop(source.randrange(len(live)))
+                queue.discard(item)
+            case "join" if live:
+                item = source.choice(live)
+                item.join(FakeWaiter(item.deadline_s - 10.0))
+                item.deadline_s -= 10.0
+                queue.expedite(item)
+            case "leave" if live:
+                source.choice(live).waiters[0].done = True
+        waited_for = [task for task in live if task.alive]
+        soonest_s = min((_deadline_s(task) for task in waited_for), default=None)
+        head = queue.head()
+        assert (None if head is None else head.deadline_s) == soonest_s
+        live = [task for task in live if task.queued]
+    assert len(queue) == len(live)
+    assert not any(task.alive for task in dead)
+
+
+def _deadline_s(task: PredictTask) -> float:
+    return min(waiter.deadline_s for waiter in task.waiters if not waiter.done)
 
 
 def test_discard_and_requeue_keep_the_count_right() -> None:
