@@ -148,7 +148,7 @@ def open_loop(spec: LoadSpec) -> Summary:
             ready = wait(0)
         else:
             ready = wait(max(_GRAIN_S, min(next_s - moment_s, 0.01)))
-        free += filter(receive, ready)
+        free += [connection for connection in ready if receive(connection)]
     elapsed_s, cpu_s = now() - started_s, time.process_time() - started_cpu_s
     client.recorder.errors += len(due) + spec.connections - len(free)
     client.pool.close()

@@ -46,11 +46,11 @@ class ModelQueue:
                 self.returns.arrived()
         task.queued = True
         self._queued += 1
-        deadline_s, line = task.deadline_s, self._line
-        if line and deadline_s < line[-1][0]:
-            heapq.heappush(self._heap, (deadline_s, next(self._order), task))
+        line, entry = self._line, (task.deadline_s, next(self._order), task)
+        if line and entry < line[-1]:
+            heapq.heappush(self._heap, entry)
         else:
-            line.append((deadline_s, next(self._order), task))
+            line.append(entry)
 
     def expedite(self, task: PredictTask) -> None:
         """Move a queued task forward after a waiter with an earlier deadline joined it."""

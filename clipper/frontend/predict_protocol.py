@@ -65,24 +65,6 @@ class PredictDoor:
 class PredictProtocol(asyncio.Protocol):
     """One connection, at most one request in flight. Belongs to the event loop's thread."""
 
-    __slots__ = (
-        "_active_s",
-        "_arguments",
-        "_closing",
-        "_connections",
-        "_door",
-        "_held",
-        "_idle_timer",
-        "_missing_bytes",
-        "_paused_reading",
-        "_paused_writing",
-        "_pieces",
-        "_pieces_timer",
-        "_request",
-        "_send_timer",
-        "_transport",
-    )
-
     def __init__(self, door: PredictDoor, arguments: dict[str, Any]) -> None:
         self._door = door
         self._arguments = arguments
