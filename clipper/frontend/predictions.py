@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from clipper.clock import Clock
+from clipper.datatypes import VersionedModelId
 from clipper.errors import InvalidRequest, JsonFault
 from clipper.frontend import decoding
 from clipper.frontend.responses import (
@@ -64,8 +65,28 @@ class Predictions:
             The request, which may be finished already, or the response that refuses it.
         """
         arrival_s = self._now()
+        input_type, plain = application.record.input_type, application.plain
         try:
-            return self._submit(application, body, arrival_s)
+            known = self._known.get(input_type, body) if plain else None
+            if known is None:
+                if len(body) > _LARGE_BODY_BYTES:
+                    self._refuse_crowds(application, body)
+                decoded = decoding.decode_predict(input_type, body)
+                if decoded is None:
+                    return self._submit_slowly(application, body, arrival_s)
+                inputs, version, uid = decoded
+                if not plain or len(inputs) != 1 or version is not None:
+                    candidates = self._processor.candidates(application, version)
+                    return self._submit(application, candidates, inputs, arrival_s, uid)
+                input_bytes = inputs[0]
+            else:
+                input_bytes = known
+            one = self._processor.submit_one(application, input_bytes, arrival_s)
+            if isinstance(one, PredictRequest):
+                return one
+            if known is None:
+                self._known.keep(input_type, body, input_bytes)
+            return output_response(*one)
         except JsonFault as fault:
             return error_response(400, "Json error", fault.msg)
         except InvalidRequest as invalid:
@@ -87,43 +108,30 @@ class Predictions:
         request.queries = ()
         return response
 
-    def _submit(
+    def _submit_slowly(
         self, application: Application, body: bytes, arrival_s: float
-    ) -> PredictRequest | Response:
-        processor = self._processor
-        input_type = application.record.input_type
-        if application.plain:
-            known = self._known.get(input_type, body)
-            if known is not None:
-                return self._submit_one(application, known, arrival_s)
-        if len(body) > _LARGE_BODY_BYTES:
-            self._refuse_crowds(application, body)
-        decoded = decoding.decode_predict(input_type, body)
-        if decoded is not None:
-            inputs, version, uid = decoded
-            if len(inputs) == 1 and version is None and application.plain:
-                one = self._submit_one(application, inputs[0], arrival_s)
-                if isinstance(one, Response):
-                    self._known.keep(input_type, body, inputs[0])
-                return one
-            candidates = processor.candidates(application, version)
-        else:
-            value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
-            candidates = processor.candidates(application, decoding.slow_version(value))
-            inputs = decoding.slow_inputs(value, input_type)
-            uid = decoding.slow_uid(value)
+    ) -> PredictRequest:
+        """Submit what `decode_predict` refused, or name the fault."""
+        value = decoding.slow_object(body, decoding.PREDICT_SCHEMA)
+        candidates = self._processor.candidates(application, decoding.slow_version(value))
+        inputs = decoding.slow_inputs(value, application.record.input_type)
+        uid = decoding.slow_uid(value)
+        return self._submit(application, candidates, inputs, arrival_s, uid)
+
+    def _submit(
+        self,
+        application: Application,
+        candidates: Sequence[VersionedModelId],
+        inputs: Sequence[bytes],
+        arrival_s: float,
+        uid: str,
+    ) -> PredictRequest:
         if len(inputs) > self._max_batch_inputs:
             raise InvalidRequest(
                 f"input_batch has {len(inputs)} inputs; at most "
                 f"{self._max_batch_inputs} are allowed in one request"
             )
-        return processor.submit(application, candidates, inputs, arrival_s, uid)
-
-    def _submit_one(
-        self, application: Application, input_bytes: bytes, arrival_s: float
-    ) -> PredictRequest | Response:
-        one = self._processor.submit_one(application, input_bytes, arrival_s)
-        return one if isinstance(one, PredictRequest) else output_response(*one)
+        return self._processor.submit(application, candidates, inputs, arrival_s, uid)
 
     def _refuse_crowds(self, application: Application, body: bytes) -> None:
         """Refuse millions of tiny inputs before they are decoded.

@@ -68,12 +68,28 @@ class TaskExecutor:
         """Do the same where the output is known not to be in the cache."""
         served, shelf = place
         if shelf is not None:
-            leader = shelf.leader(query.input)
+            leader = shelf.leaders.get(query.input)
             if leader is not None:
                 served.observer.cache_coalesced()
                 self._join(query, leader, served)
                 return
-        self._enqueue(query, served, shelf)
+        queue = served.queue
+        if not served.ready:
+            query.missed(served.id, DefaultReason.NO_REPLICA, "")
+            return
+        if len(queue) >= self._max_queue_length:
+            served.observer.missed(1)
+            query.missed(served.id, DefaultReason.SHED, "")
+            return
+        task = PredictTask(served.id, query.input, shelf, [query], query.deadline_s)
+        query.tasks += (task,)
+        if shelf is None:
+            served.observer.cache_bypassed()
+        else:
+            served.observer.cache_miss()
+            shelf.begin(query.input, task)
+        queue.put(task, self._clock.now())
+        served.lane.wake()
 
     def release(self, query: Query) -> None:
         """A query waits no more; tasks that nobody else waits for leave their queue."""
@@ -143,22 +159,3 @@ class TaskExecutor:
             leader.deadline_s = query.deadline_s
             if leader.queued:
                 served.queue.expedite(leader)
-
-    def _enqueue(
-        self, query: Query, served: ServedModel, shelf: CacheShelf[PredictTask] | None
-    ) -> None:
-        if not served.ready:
-            query.missed(served.id, DefaultReason.NO_REPLICA, "")
-            return
-        if len(served.queue) >= self._max_queue_length:
-            served.observer.missed(1)
-            query.missed(served.id, DefaultReason.SHED, "")
-            return
-        task = PredictTask(served.id, query.input, shelf, [query], query.deadline_s)
-        query.tasks += (task,)
-        if shelf is None:
-            served.observer.cache_bypassed()
-        else:
-            served.observer.cache_miss()
-            shelf.begin(query.input, task)
-        served.offer(task, self._clock.now())

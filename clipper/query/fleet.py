@@ -16,7 +16,6 @@ from clipper.batching.lag import LagEstimate
 from clipper.batching.lane import DispatcherLane
 from clipper.batching.ports import DispatchObserver, DispatchSettings, TaskSink
 from clipper.batching.queue import ModelQueue
-from clipper.batching.task import PredictTask
 from clipper.clock import Clock
 from clipper.datatypes import DefaultReason, VersionedModelId
 from clipper.errors import InvalidRequest
@@ -82,11 +81,6 @@ class ServedModel:
             if not dispatcher.draining:
                 return True
         return False
-
-    def offer(self, task: PredictTask, now_s: float) -> None:
-        """Queue a task and have a replica look."""
-        self.queue.put(task, now_s)
-        self.lane.wake()
 
 
 class Fleet:

@@ -152,7 +152,7 @@ class QueryProcessor:
         Returns:
             The request, or the query's id and its output if that was in the cache.
         """
-        place = self._place(application)
+        place = self._places.get(application.name) or self._place(application)
         if place is not None and place.shelf is not None:
             output = place.shelf.get(input_bytes)
             if output is not None:
@@ -229,7 +229,11 @@ class QueryProcessor:
     def _finish(self, query: Query) -> None:
         query.done = True
         if query.tasks:
-            self._executor.release(query)
+            if query.output is None:
+                self._executor.release(query)
+            else:
+                # Its only task has ended with it.
+                query.tasks = ()
             # The deadline lines may hold on to the query for some time.
             query.input = b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
