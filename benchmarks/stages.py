@@ -136,8 +136,8 @@ def _answer(frontend: _Frontend, message: pb.FrontendMessage, watch: _Stopwatch)
     watch.mark("RPC decode (container)")
     outcome = Outcome([_OUTPUT] * len(batch.sizes), queue_s=1e-6, compute_s=1e-6)
     reply = build_reply(batch.batch_id, outcome, 1 << 20)
-    reply.credits = 1
-    answer = pb.ContainerMessage(batch_reply=reply).SerializeToString()
+    reply.batch_reply.credits = 1
+    answer = reply.SerializeToString()
     watch.mark("RPC encode (container)")
     decoded = pb.ContainerMessage.FromString(answer)
     watch.mark("RPC decode (frontend)")

@@ -177,16 +177,16 @@ class ReplicaPipe:
     def _deadline(self, demand: pb.Demand) -> float | None:
         return self._clock() + demand.head_budget_s if demand.queries else None
 
-    def _reply(self, stream: WorkerStream, reply: pb.BatchReply) -> None:
+    def _reply(self, stream: WorkerStream, message: pb.ContainerMessage) -> None:
         """Send a reply; a credit held ahead rides on it, every other grant has its own message."""
         grants = self._scheduler.batch_done(stream.number)
         others = []
         for grant in grants:
             if grant.stream == stream.number and grant.hold and not grant.hold_changed:
-                reply.credits += grant.credits
+                message.batch_reply.credits += grant.credits
             else:
                 others.append(grant)
-        stream.send(pb.ContainerMessage(batch_reply=reply))
+        stream.send(message)
         self._send_grants(others)
         self._finish_if_idle(stream)
 

@@ -1,6 +1,11 @@
-"""From an outcome to the reply on the wire, within the worker's message limit. Pure."""
+"""From an outcome to the reply on the wire, within the worker's message limit. Pure.
+
+The model waits for this between two batches.
+"""
 
 from __future__ import annotations
+
+from typing import cast
 
 from clipper.container.work import Outcome
 from clipper.rpc.pb import model_container_pb2 as pb
@@ -8,31 +13,40 @@ from clipper.rpc.pb import model_container_pb2 as pb
 _FIXED_BYTES = 128
 _BYTES_PER_OUTPUT = 5
 _BYTES_PER_ERROR = 24
+_ALL_BYTES = frozenset((bytes,))
 
 
-def build_reply(batch_id: int, outcome: Outcome, max_bytes: int) -> pb.BatchReply:
-    """Return the reply in at most ``max_bytes``.
+def build_reply(batch_id: int, outcome: Outcome, max_bytes: int) -> pb.ContainerMessage:
+    """Return a message with the reply in at most ``max_bytes``.
 
     The largest outputs give way to errors until the rest fits: one oversized output must cost its
     own query, not the stream.
     """
-    outputs = fit(outcome.outputs, max_bytes)
+    message = pb.ContainerMessage()
+    # Filled in place: a message that is given to another one is copied.
+    reply = message.batch_reply
+    reply.batch_id = batch_id
+    reply.queue_s, reply.compute_s = outcome.queue_s, outcome.compute_s
+    outputs = outcome.outputs
+    if _ALL_BYTES.issuperset(map(type, outputs)):
+        data = b"".join(cast("list[bytes]", outputs))
+        size_bytes = len(data) + _BYTES_PER_OUTPUT * len(outputs) + _FIXED_BYTES
+        if size_bytes <= max_bytes or not max_bytes:
+            reply.data = data
+            reply.sizes.extend(map(len, outputs))
+            return message
+    outputs = fit(outputs, max_bytes)
     texts = [b"" if isinstance(output, str) else output for output in outputs]
-    reply = pb.BatchReply(
-        batch_id=batch_id,
-        data=b"".join(texts),
-        sizes=map(len, texts),
-        queue_s=outcome.queue_s,
-        compute_s=outcome.compute_s,
-    )
+    reply.data = b"".join(texts)
+    reply.sizes.extend(map(len, texts))
     for index, output in enumerate(outputs):
         if isinstance(output, str):
             reply.errors.add(index=index, message=output)
-    return reply
+    return message
 
 
-def error_reply(batch_id: int, count: int, message: str) -> pb.BatchReply:
-    """Return a reply in which every query failed for the same reason."""
+def error_reply(batch_id: int, count: int, message: str) -> pb.ContainerMessage:
+    """Return a message with a reply in which every query failed for the same reason."""
     outcome = Outcome([message] * count, queue_s=0.0, compute_s=0.0)
     return build_reply(batch_id, outcome, max_bytes=0)
 

@@ -159,22 +159,33 @@ def outcome(*outputs: bytes | str) -> Outcome:
 
 
 def test_a_reply_has_outputs_and_errors_in_their_places() -> None:
-    reply = build_reply(7, outcome(b"a", "broken", b"", b"bc"), 1_000_000)
+    reply = build_reply(7, outcome(b"a", "broken", b"", b"bc"), 1_000_000).batch_reply
     assert split_outputs(reply.data, reply.sizes) == [b"a", b"", b"", b"bc"]
     assert [(e.index, e.message) for e in reply.errors] == [(1, "broken")]
     assert (reply.batch_id, reply.queue_s, reply.compute_s) == (7, 0.25, 0.5)
 
 
 def test_only_the_largest_outputs_give_way_to_the_message_limit() -> None:
-    reply = build_reply(7, outcome(b"small", b"x" * 9000, b"y" * 500, b"z" * 8000), 1000)
+    reply = build_reply(
+        7, outcome(b"small", b"x" * 9000, b"y" * 500, b"z" * 8000), 1000
+    ).batch_reply
     assert split_outputs(reply.data, reply.sizes) == [b"small", b"", b"y" * 500, b""]
     assert [e.index for e in reply.errors] == [1, 3]
     assert "9000 bytes is too large" in reply.errors[0].message
     assert reply.ByteSize() <= 1000
 
 
+def test_the_message_limit_counts_every_byte_of_outputs_that_all_have_text() -> None:
+    outputs = [b"x" * 100] * 50
+    just = build_reply(7, outcome(*outputs), 50 * 105 + 128).batch_reply
+    assert (split_outputs(just.data, just.sizes), len(just.errors)) == (outputs, 0)
+    above = build_reply(7, outcome(*outputs), 50 * 105 + 127).batch_reply
+    assert above.ByteSize() <= 50 * 105 + 127
+    assert len(above.errors) == 1
+
+
 def test_replies_of_nothing_but_errors_fit_too() -> None:
-    reply = build_reply(7, outcome(*["e" * 500] * 100), 8000)
+    reply = build_reply(7, outcome(*["e" * 500] * 100), 8000).batch_reply
     assert reply.ByteSize() <= 8000
     assert len(reply.errors) == 100
 
@@ -185,6 +196,6 @@ def test_small_outputs_are_never_traded_for_longer_errors() -> None:
 
 
 def test_error_reply_names_every_query() -> None:
-    reply = error_reply(7, 2, "no")
+    reply = error_reply(7, 2, "no").batch_reply
     assert list(reply.sizes) == [0, 0]
     assert [(e.index, e.message) for e in reply.errors] == [(0, "no"), (1, "no")]
