@@ -380,7 +380,7 @@ class Dispatcher:
         room = self._settings.max_batch_bytes - len(tasks[0].input)
         while len(tasks) < size and (task := queue.pop()) is not None:
             room -= len(task.input)
-            if room < 0 or (task.losses and task.runs_alone):
+            if room < 0 or task.runs_alone:
                 queue.put(task, now_s)
                 break
             tasks.append(task)

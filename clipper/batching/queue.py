@@ -81,6 +81,7 @@ class ModelQueue:
         if line and not self._heap:
             deadline_s, _, task = line[0]
             waiters = task.waiters
+            # Nearly always: the first of the line, as it was put there. `_pop` knows the rest.
             usual = len(waiters) == 1 and not waiters[0].done
             if usual and task.queued and task.deadline_s == deadline_s:
                 line.popleft()
@@ -97,7 +98,7 @@ class ModelQueue:
         return tasks
 
     def _pop(self) -> PredictTask | None:
-        """Do what `pop` does in every case, for three times as much."""
+        """Take the most urgent task, past stale entries and out of either part of the queue."""
         while (entry := self._first()) is not None:
             if self._is_current(entry):
                 self._drop(entry)

@@ -5,7 +5,7 @@ The model waits for this between two batches.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeGuard
 
 from clipper.container.work import Outcome
 from clipper.rpc.pb import model_container_pb2 as pb
@@ -27,21 +27,14 @@ def build_reply(batch_id: int, outcome: Outcome, max_bytes: int) -> pb.Container
     reply = message.batch_reply
     reply.batch_id = batch_id
     reply.queue_s, reply.compute_s = outcome.queue_s, outcome.compute_s
-    outputs = outcome.outputs
-    if _ALL_BYTES.issuperset(map(type, outputs)):
-        data = b"".join(cast("list[bytes]", outputs))
-        size_bytes = len(data) + _BYTES_PER_OUTPUT * len(outputs) + _FIXED_BYTES
-        if size_bytes <= max_bytes or not max_bytes:
-            reply.data = data
-            reply.sizes.extend(map(len, outputs))
-            return message
-    outputs = fit(outputs, max_bytes)
-    texts = [b"" if isinstance(output, str) else output for output in outputs]
+    outputs = fit(outcome.outputs, max_bytes)
+    texts = outputs if _are_texts(outputs) else [_text(output) for output in outputs]
     reply.data = b"".join(texts)
     reply.sizes.extend(map(len, texts))
-    for index, output in enumerate(outputs):
-        if isinstance(output, str):
-            reply.errors.add(index=index, message=output)
+    if texts is not outputs:
+        for index, output in enumerate(outputs):
+            if isinstance(output, str):
+                reply.errors.add(index=index, message=output)
     return message
 
 
@@ -56,7 +49,7 @@ def fit(outputs: list[bytes | str], max_bytes: int) -> list[bytes | str]:
 
     ``max_bytes`` 0 means no limit.
     """
-    excess = sum(map(_wire_bytes, outputs)) + _FIXED_BYTES - max_bytes
+    excess = _all_wire_bytes(outputs) + _FIXED_BYTES - max_bytes
     if max_bytes == 0 or excess <= 0:
         return outputs
     fitted = list(outputs)
@@ -74,6 +67,21 @@ def _too_large(output: bytes | str, max_bytes: int) -> str:
     if isinstance(output, str):
         return ""
     return f"Output of {len(output)} bytes is too large: a reply holds {max_bytes} bytes"
+
+
+def _text(output: bytes | str) -> bytes:
+    return b"" if isinstance(output, str) else output
+
+
+def _are_texts(outputs: list[bytes | str]) -> TypeGuard[list[bytes]]:
+    """Whether every output has its text, as nearly always."""
+    return _ALL_BYTES.issuperset(map(type, outputs))
+
+
+def _all_wire_bytes(outputs: list[bytes | str]) -> int:
+    if _are_texts(outputs):
+        return _BYTES_PER_OUTPUT * len(outputs) + sum(map(len, outputs))
+    return sum(map(_wire_bytes, outputs))
 
 
 def _wire_bytes(output: bytes | str) -> int:

@@ -108,8 +108,7 @@ class PredictProtocol(asyncio.Protocol):
             if self._missing_bytes > 0:
                 return
             data = self._join_pieces()
-        # What `_busy` tells, without its call.
-        if self._request is not None or self._held or self._paused_writing:
+        if self._held or self._busy():
             self._hold(data)
             return
         door = self._door

@@ -68,7 +68,7 @@ class TaskExecutor:
         """Do the same where the output is known not to be in the cache."""
         served, shelf = place
         if shelf is not None:
-            leader = shelf.leaders.get(query.input)
+            leader = shelf.leader(query.input)
             if leader is not None:
                 served.observer.cache_coalesced()
                 self._join(query, leader, served)

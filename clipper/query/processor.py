@@ -229,11 +229,7 @@ class QueryProcessor:
     def _finish(self, query: Query) -> None:
         query.done = True
         if query.tasks:
-            if query.output is None:
-                self._executor.release(query)
-            else:
-                # Its only task has ended with it.
-                query.tasks = ()
+            self._executor.release(query)
             # The deadline lines may hold on to the query for some time.
             query.input = b""
         self._observer.query_finished(query, self._clock.now() - query.arrival_s)
