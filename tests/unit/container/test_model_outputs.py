@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from clipper.container.model import collect_outputs, describe_error, encode_outputs
 from clipper.errors import ModelError
@@ -86,6 +88,16 @@ NUMBERS = [1e16, 9999999999999998.0, 1e-4, 9.999e-5, -0.0, 5e-324, 0.1, float("i
 def test_an_array_has_the_texts_of_its_elements(result: Any) -> None:
     outputs = collect_outputs(result, len(result))
     assert encode_outputs(outputs) == [str(element).encode() for element in result]
+
+
+@given(st.lists(st.floats() | st.integers() | st.booleans()))
+@example([1.0])
+@example([0.0001, 0.00001])
+@example([1e15, 1e16])
+@example([2**70, -(2**70)])
+@example([True])
+def test_numbers_have_the_texts_that_str_gives_them(numbers: list[float]) -> None:
+    assert encode_outputs(numbers) == [str(number).encode() for number in numbers]
 
 
 def test_of_numbers_only_the_one_without_a_text_fails() -> None:
