@@ -27,6 +27,9 @@ class Clock(Protocol):
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` after what is running now has returned."""
 
+    def after_reading(self, callback: Callable[[], None]) -> Cancellable:
+        """Run ``callback`` once what has arrived by now, on any connection, was read."""
+
 
 class LoopClock:
     """The clock of a running event loop."""
@@ -42,3 +45,22 @@ class LoopClock:
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` in the loop's next iteration."""
         self._loop.call_soon(callback)
+
+    def after_reading(self, callback: Callable[[], None]) -> Cancellable:
+        """Run ``callback`` after the loop's next look at its sockets."""
+        return _AfterReading(self._loop, callback)
+
+
+class _AfterReading:
+    """Two turns of the loop: uvloop runs what a timer calls soon before it looks at its sockets."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+        loop.call_soon(loop.call_soon, self._run)
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def _run(self) -> None:
+        if self._callback is not None:
+            self._callback()

@@ -46,6 +46,10 @@ class EventClock:
         """Run ``callback`` at the present time, after what is running now."""
         self._soon.append(callback)
 
+    def after_reading(self, callback: Callable[[], None]) -> _Call:
+        """Run ``callback`` at the present time: nothing waits to be read."""
+        return self.call_later(0.0, callback)
+
     def run(
         self,
         until_s: float,

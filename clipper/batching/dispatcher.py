@@ -22,8 +22,8 @@ from clipper.batching.policy import BatchObservation, BatchSizePolicy
 from clipper.batching.ports import BatchResult, ReplicaPort
 from clipper.batching.queue import ModelQueue
 from clipper.batching.task import PredictTask
+from clipper.batching.wake import Wake
 from clipper.batching.watchdog import Watchdog
-from clipper.clock import Cancellable
 from clipper.datatypes import DefaultReason
 
 LEAD_SHARE = 0.4
@@ -67,8 +67,7 @@ class Dispatcher:
         self._alone = 0
         """Outstanding batches that nothing may accompany."""
         self._watchdog = Watchdog(lane.clock, lane.settings, self._outstanding, self._is_late)
-        self._wake: Cancellable | None = None
-        self._wake_s = float("inf")
+        self._wake = Wake(lane.clock, self.pump, may_read=lambda: bool(self._outstanding))
         self._demanded_s = float("inf")
         self._shared_wait_s = 0.0
         """Recent wait behind other frontends' batches, which this one cannot see."""
@@ -92,7 +91,7 @@ class Dispatcher:
     def holding(self) -> bool:
         """Whether a timer is set for the next batch, and what is queued does not call for it."""
         queue = self._queue
-        if self._wake is None or len(queue) >= self.policy.cap:
+        if self._wake.call is None or len(queue) >= self.policy.cap:
             return False
         return bool(self._outstanding) or not queue.returns.complete
 
@@ -103,9 +102,9 @@ class Dispatcher:
         if len(self._queue) and self.can_send:
             wait_s = self._wait_s()
             if wait_s > 0:
-                self._wake_in(wait_s)
+                self._wake.within(wait_s)
             else:
-                self._cancel_wake()
+                self._wake.cancel()
                 self._send_next()
         self._signal()
 
@@ -116,7 +115,7 @@ class Dispatcher:
             # Of an earlier registration of the version: only the credit that came with it counts.
             self.pump()
             return
-        self._cancel_wake()
+        self._wake.cancel()
         self._alone -= batch.alone
         now_s = self._clock.now()
         round_trip_s = now_s - batch.sent_s
@@ -161,7 +160,7 @@ class Dispatcher:
         tasks; the one that waited behind it cannot have been the cause.
         """
         self._closed = True
-        self._cancel_wake()
+        self._wake.cancel()
         self._watchdog.stop()
         batches = sorted(self._outstanding.values(), key=lambda batch: batch.sent_s)
         self._outstanding.clear()
@@ -420,21 +419,3 @@ class Dispatcher:
         elif not self.replica.credits and head.deadline_s < self._demanded_s:
             self._demanded_s = head.deadline_s
             self.replica.send_demand(len(self._queue), head.deadline_s - self._clock.now())
-
-    def _wake_in(self, delay_s: float) -> None:
-        wake_s = self._clock.now() + delay_s
-        if self._wake is not None:
-            if self._wake_s <= wake_s:
-                return
-            self._wake.cancel()
-        self._wake_s = wake_s
-        self._wake = self._clock.call_later(delay_s, self._woken)
-
-    def _woken(self) -> None:
-        self._wake = None
-        self.pump()
-
-    def _cancel_wake(self) -> None:
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None

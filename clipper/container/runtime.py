@@ -26,6 +26,7 @@ from clipper.container.dialer import Dialer
 from clipper.container.metrics import ContainerMetrics
 from clipper.container.model import Model
 from clipper.container.pipe import ReplicaPipe
+from clipper.container.placement import IoPlacement
 from clipper.container.readiness import ReadinessFile
 from clipper.container.settings import ContainerSettings
 from clipper.container.work import Clock, FaultLog, Outcome, Work, compute
@@ -72,23 +73,26 @@ class ContainerRuntime:
         _route_signals(wakeup)
         io = threading.Thread(target=self._io_thread, args=(signals,), name="io", daemon=True)
         io.start()
-        self._predict_until_drained()
+        placement = IoPlacement(io.native_id or 0, os.cpu_count())
+        self._predict_until_drained(placement)
         io.join()
+        placement.close()
         signal.set_wakeup_fd(-1)
         signals.close()
         wakeup.close()
         return 1 if self._failed else 0
 
-    def _predict_until_drained(self) -> None:
+    def _predict_until_drained(self, placement: IoPlacement) -> None:
         clock, faults = self._parts.clock, FaultLog(self._parts.clock)
         free_at = clock()
         while (work := self._todo.get()) is not None:
             if not work.cancelled:
                 outcome = compute(self._model, work, clock, faults, free_at)
                 free_at = clock()
+                placement.follow(free_at)
                 self._loop.call_soon_threadsafe(self._finished, work, outcome)
-                # The I/O thread wakes on this processor. Where all are busy, the next batch would
-                # keep it for milliseconds from sending this one's reply.
+                # Where all processors are busy the I/O thread wakes on this one, and the next batch
+                # would keep it for milliseconds from sending this one's reply.
                 _give_way()
 
     def _finished(self, work: Work, outcome: Outcome) -> None:

@@ -35,6 +35,13 @@ class VirtualClock:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.call_later(0.0, callback)
 
+    def after_reading(self, callback: Callable[[], None]) -> _Call:
+        return self.call_later(0.0, callback)
+
+    def stall(self, delay_s: float) -> None:
+        """Let time pass in which nothing can run."""
+        self._now_s += delay_s
+
     def settle(self) -> None:
         """Run what is due now."""
         self.advance(0.0)
