@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 0.005
 _SMOOTHING = 0.05
-_CROWDED, _ROOMY = 0.5, 0.25
+_CROWDED, _ROOMY = 0.4, 0.2
 
 
 class Crowding:
