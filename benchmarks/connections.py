@@ -17,13 +17,15 @@ _RECEIVE_BYTES = 1 << 16
 class Connection:
     """One connection with at most one request in flight."""
 
-    __slots__ = ("busy", "data", "number", "since_s", "sock")
+    __slots__ = ("answered_s", "busy", "data", "number", "since_s", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.busy = False
         self.since_s = 0.0
         """The latency of what is in flight counts from here."""
+        self.answered_s = 0.0
+        """When the last answer came; 0 before the first."""
         self.number = 0
         """Which input is in flight."""
         self.data = b""

@@ -34,6 +34,8 @@ _STRAGGLERS_S = 10.0
 """How long an open loop waits for the answers to what it has sent."""
 _GRAIN_S = 0.0001
 """An open loop does not sleep for less: what falls due meanwhile is sent together."""
+_RESTED_S = 1.0
+"""A connection that was unused for so long may be one that the server closes as idle."""
 _FAST_RATE = 5_000.0
 _FAST_GRAIN_S = 0.0005
 """Above that rate an answer does not wake the generator either: it would do little but wake up, on
@@ -68,16 +70,31 @@ class _Client:
         try:
             reply = self.pool.receive(connection)
         except OSError:
-            if self.pool.renew(connection):
-                self.recorder.broken()
-                return True
-            return False
+            return self._lost(connection)
         if reply is None:
             return False
-        latency_s = time.perf_counter() - connection.since_s
+        connection.answered_s = time.perf_counter()
+        latency_s = connection.answered_s - connection.since_s
         self.recorder.answered(latency_s, reply.good, reply.default)
         if self.spec.verify and not self._right(connection, reply):
             self.recorder.wrong += 1
+        return True
+
+    def _lost(self, connection: Connection) -> bool:
+        """Renew a connection that the server closed; return whether it is free.
+
+        A request that crossed the close of a connection at rest goes out once more, as pools of
+        HTTP clients send it; the time that this takes counts.
+        """
+        rested_s = connection.since_s - connection.answered_s
+        crossed = rested_s > _RESTED_S and not connection.data
+        if not self.pool.renew(connection):
+            return False
+        if crossed:
+            connection.answered_s = connection.since_s
+            self.pool.send(connection, self._encode(connection.number))
+            return False
+        self.recorder.broken()
         return True
 
     def _right(self, connection: Connection, reply: Reply) -> bool:

@@ -51,6 +51,8 @@ class IoPlacement:
         self._thread = thread
         self._crowding = Crowding(processors or 1)
         self._beside: int | None = None
+        self._anywhere: set[int] = set()
+        """Where the thread may run while it is free."""
         self._looked_s = float("-inf")
         self._load_fd: int | None = None
         # With a single processor every thread is beside every other one.
@@ -71,6 +73,8 @@ class IoPlacement:
                 self._crowding.observe(_running(os.pread(self._load_fd, 128, 0)))
             if self._crowding.crowded:
                 here = self._processor()
+                if self._beside is None:
+                    self._anywhere = os.sched_getaffinity(self._thread)
                 if here != self._beside:
                     os.sched_setaffinity(self._thread, {here})
                     self._beside = here
@@ -81,7 +85,7 @@ class IoPlacement:
             self.close()
 
     def close(self) -> None:
-        """Let the thread go where the caller may, and follow no more."""
+        """Let the thread go, and follow no more."""
         if self._load_fd is None:
             return
         os.close(self._load_fd)
@@ -92,7 +96,7 @@ class IoPlacement:
     def _let_go(self) -> None:
         if self._beside is not None:
             self._beside = None
-            os.sched_setaffinity(self._thread, os.sched_getaffinity(0))
+            os.sched_setaffinity(self._thread, self._anywhere)
 
 
 def _running(load: bytes) -> int:

@@ -33,6 +33,19 @@ async def test_an_idle_connection_is_closed() -> None:
     assert connection.transport.closed
 
 
+async def test_a_request_that_a_busy_loop_reads_late_finds_its_connection_open() -> None:
+    connection, container = open_connection()
+    clock = connection.frontend.clock
+    clock.call_later(KEEP_ALIVE_S, lambda: connection.send(post("x")))
+    clock.advance(KEEP_ALIVE_S)
+    assert not connection.transport.closed
+    container.answer()
+    assert connection.take() == [answered(0, "x")]
+
+    clock.advance(2 * KEEP_ALIVE_S)
+    assert connection.transport.closed
+
+
 async def test_a_connection_that_waits_for_its_answer_is_not_idle() -> None:
     frontend = Frontend()
     connection = Connection(frontend)
