@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 
 from benchmarks.wire import Reply, ReplyReader
 
@@ -17,15 +18,15 @@ _RECEIVE_BYTES = 1 << 16
 class Connection:
     """One connection with at most one request in flight."""
 
-    __slots__ = ("answered_s", "busy", "data", "number", "since_s", "sock")
+    __slots__ = ("busy", "data", "free_s", "number", "since_s", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.busy = False
         self.since_s = 0.0
         """The latency of what is in flight counts from here."""
-        self.answered_s = 0.0
-        """When the last answer came; 0 before the first."""
+        self.free_s = time.perf_counter()
+        """Since when nothing was in flight: when it was connected, or the last answer came."""
         self.number = 0
         """Which input is in flight."""
         self.data = b""
@@ -118,6 +119,7 @@ class Pool:
         connection.sock = self._connect()
         connection.busy = False
         connection.data = b""
+        connection.free_s = time.perf_counter()
         self._watch(connection)
         return lost
 

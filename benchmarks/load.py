@@ -73,8 +73,8 @@ class _Client:
             return self._lost(connection)
         if reply is None:
             return False
-        connection.answered_s = time.perf_counter()
-        latency_s = connection.answered_s - connection.since_s
+        connection.free_s = time.perf_counter()
+        latency_s = connection.free_s - connection.since_s
         self.recorder.answered(latency_s, reply.good, reply.default)
         if self.spec.verify and not self._right(connection, reply):
             self.recorder.wrong += 1
@@ -84,14 +84,14 @@ class _Client:
         """Renew a connection that the server closed; return whether it is free.
 
         A request that crossed the close of a connection at rest goes out once more, as pools of
-        HTTP clients send it; the time that this takes counts.
+        HTTP clients send it; the time that this takes counts. When that one is lost, too, or on any
+        other connection, it is an error.
         """
-        rested_s = connection.since_s - connection.answered_s
-        crossed = rested_s > _RESTED_S and not connection.data
+        crossed = connection.since_s - connection.free_s > _RESTED_S and not connection.data
         if not self.pool.renew(connection):
             return False
         if crossed:
-            connection.answered_s = connection.since_s
+            self.recorder.resent += 1
             self.pool.send(connection, self._encode(connection.number))
             return False
         self.recorder.broken()

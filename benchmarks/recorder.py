@@ -44,6 +44,8 @@ class Summary:
     """Share of one processor that the load generator used: near 1 it is the bottleneck."""
     lag_p99_s: float
     """Open loop only: how late the generator itself was, free connection or not."""
+    resent: int = 0
+    """Requests sent once more because they crossed the close of a connection at rest. Not wrk's."""
 
 
 class Recorder:
@@ -54,6 +56,7 @@ class Recorder:
         self.defaults = 0
         self.errors = 0
         self.wrong = 0
+        self.resent = 0
         self._missed = 0
         self._slo_s = slo_s
 
@@ -90,6 +93,7 @@ class Recorder:
             max_s=ordered[-1] if ordered else math.nan,
             client_busy=client_busy,
             lag_p99_s=percentile(sorted(lags_s), 0.99),
+            resent=self.resent,
         )
 
 
@@ -108,7 +112,7 @@ def median_of(summaries: Sequence[Summary]) -> Summary:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(Summary):
         column = [getattr(summary, field.name) for summary in summaries]
-        counted = field.name in ("requests", "defaults", "errors", "wrong")
+        counted = field.name in ("requests", "defaults", "errors", "wrong", "resent")
         values[field.name] = sum(column) if counted else statistics.median(column)
     return Summary(**values)
 

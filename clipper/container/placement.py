@@ -44,19 +44,17 @@ class IoPlacement:
     forbidden, nothing is done.
     """
 
-    def __init__(
-        self, thread: int, processors: int | None, load_file: str = "/proc/loadavg"
-    ) -> None:
-        """``thread`` is a native id; ``processors`` are those of the machine, None if unknown."""
+    def __init__(self, thread: int, processors: int, load_file: str = "/proc/loadavg") -> None:
+        """``thread`` is a native id; ``processors`` are those of the machine."""
         self._thread = thread
-        self._crowding = Crowding(processors or 1)
+        self._crowding = Crowding(processors)
         self._beside: int | None = None
         self._anywhere: set[int] = set()
         """Where the thread may run while it is free."""
         self._looked_s = float("-inf")
         self._load_fd: int | None = None
         # With a single processor every thread is beside every other one.
-        if processors is not None and processors > 1 and hasattr(os, "sched_setaffinity"):
+        if processors > 1 and hasattr(os, "sched_setaffinity"):
             try:
                 self._processor = ctypes.CDLL(None).sched_getcpu
                 self._load_fd = os.open(load_file, os.O_RDONLY | os.O_CLOEXEC)
@@ -73,9 +71,9 @@ class IoPlacement:
                 self._crowding.observe(_running(os.pread(self._load_fd, 128, 0)))
             if self._crowding.crowded:
                 here = self._processor()
-                if self._beside is None:
-                    self._anywhere = os.sched_getaffinity(self._thread)
                 if here != self._beside:
+                    if self._beside is None:
+                        self._anywhere = os.sched_getaffinity(self._thread)
                     os.sched_setaffinity(self._thread, {here})
                     self._beside = here
             else:
@@ -83,15 +81,14 @@ class IoPlacement:
         except (OSError, ValueError, IndexError) as error:
             _log.debug("The I/O thread follows the model's no more: %s", error)
             self.close()
+            with contextlib.suppress(OSError):  # what has failed may fail again
+                self._let_go()
 
     def close(self) -> None:
-        """Let the thread go, and follow no more."""
-        if self._load_fd is None:
-            return
-        os.close(self._load_fd)
-        self._load_fd = None
-        with contextlib.suppress(OSError):  # of a thread that has ended
-            self._let_go()
+        """Follow no more. The thread is left alone: it may have ended, and its id be another's."""
+        if self._load_fd is not None:
+            os.close(self._load_fd)
+            self._load_fd = None
 
     def _let_go(self) -> None:
         if self._beside is not None:

@@ -21,6 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from typing import cast
 
 from clipper.container.dialer import Dialer
 from clipper.container.metrics import ContainerMetrics
@@ -73,7 +74,7 @@ class ContainerRuntime:
         _route_signals(wakeup)
         io = threading.Thread(target=self._io_thread, args=(signals,), name="io", daemon=True)
         io.start()
-        placement = IoPlacement(io.native_id or 0, os.cpu_count())
+        placement = IoPlacement(cast(int, io.native_id), os.cpu_count() or 1)  # it has begun
         self._predict_until_drained(placement)
         io.join()
         placement.close()

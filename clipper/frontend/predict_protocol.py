@@ -246,24 +246,17 @@ class PredictProtocol(asyncio.Protocol):
         if self._closing:
             fallback.shutdown()
 
-    def _check_idle(self) -> None:
-        if not self._close_later():
-            # On a busy loop a request may have come that was not read yet.
-            self._idle_timer = self._door.clock.after_reading(self._close_idle)
-
-    def _close_idle(self) -> None:
-        if not self._close_later():
-            self._transport.close()
-
-    def _close_later(self) -> bool:
-        """Look again in time when the connection may still be used; otherwise return False."""
+    def _check_idle(self, was_read: bool = False) -> None:
         door = self._door
         left_s = self._active_s + door.keep_alive_s - door.clock.now()
-        if not (self._busy() or self._missing_bytes or left_s > 0):
-            return False
-        delay_s = door.keep_alive_s if left_s <= 0 else max(left_s, 0.01)
-        self._idle_timer = door.clock.call_later(delay_s, self._check_idle)
-        return True
+        if self._busy() or self._missing_bytes or left_s > 0:
+            delay_s = door.keep_alive_s if left_s <= 0 else max(left_s, 0.01)
+            self._idle_timer = door.clock.call_later(delay_s, self._check_idle)
+        elif was_read:
+            self._transport.close()
+        else:
+            # On a busy loop a request may have come that was not read yet.
+            self._idle_timer = door.clock.after_reading(lambda: self._check_idle(was_read=True))
 
     def _detach(self) -> None:
         self._connections.discard(self)

@@ -51,11 +51,12 @@ def test_only_a_request_that_crosses_the_close_of_a_resting_connection_is_sent_a
             pass
 
     with listener:
-        client.send(connection, since_s=0.0)
+        client.send(connection, since_s=connection.free_s)
         answered()
-        client.send(connection, since_s=connection.answered_s + 0.1)
+        client.send(connection, since_s=connection.free_s + 0.1)
         answered()
         client.pool.close()
         server.join()
     assert client.recorder.errors == errors
+    assert client.recorder.resent == 1 - errors
     assert len(client.recorder.latencies_s) == 2 - errors

@@ -25,10 +25,14 @@ def test_what_has_arrived_is_read_before(
             ours.recv(1)
             events.append("read")
 
+        def after() -> None:
+            events.append("after")
+            done.set_result(None)
+
         def fired() -> None:
             theirs.send(b"x")
             clock.after_reading(lambda: events.append("cancelled")).cancel()
-            clock.after_reading(lambda: (events.append("after"), done.set_result(None))[0])
+            clock.after_reading(after)
 
         loop.add_reader(ours, read)
         clock.call_later(0.002, fired)
