@@ -77,8 +77,9 @@ def push(
 ) -> None:
     """Push images to their registry, with the credentials of `docker login`."""
     session = context.of(ctx)
+    chosen = _recipes(families, python, registry)
     progress = Progress(session.output, session.verbose)
-    pushes = _images(progress).push(_recipes(families, python, registry))
+    pushes = _images(progress).push(chosen)
     _conclude(session.output, progress.follow("Pushing", "Pushed", pushes))
 
 
@@ -93,8 +94,9 @@ def pull(
 ) -> None:
     """Pull images from their registry, with the credentials of `docker login`."""
     session = context.of(ctx)
+    chosen = _recipes(families, python, registry)
     progress = Progress(session.output, session.verbose)
-    pulls = _images(progress).pull(_recipes(families, python, registry))
+    pulls = _images(progress).pull(chosen)
     _conclude(session.output, progress.follow("Pulling", "Pulled", pulls))
 
 
@@ -108,7 +110,8 @@ def list_images(
     from clipper.managers.docker.stock_builds import find_images
 
     output = context.of(ctx).output
-    found = find_images(Engine(), supported_python(python), registry)
+    chosen = supported_python(python)
+    found = find_images(Engine(), chosen, registry)
     if output.is_json:
         output.json([dataclasses.asdict(one) for one in found])
         return
