@@ -2,9 +2,11 @@
 
 ``python -m benchmarks.soak [--minutes 30] [--load 0.8]``
 
-Open loop at a share of the measured capacity, every input new. The model answers with the number
-that its input carries, so the client knows what each answer must be. Memory of every process of the
-cluster is read every ten seconds.
+Open loop at a share of the measured capacity, every input new. Capacity is measured again every
+minute: a machine shared with others is not as fast all the time, and a share of what it could do
+half an hour ago may be more than it can do now. The model answers with the number that its input
+carries, so the client knows what each answer must be. Memory of every process of the cluster is
+read every ten seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ SAMPLE_S = 10.0
 SEGMENT_S = 10.0
 """The load comes in runs of so long, one right after the other."""
 CALIBRATION_S = 3.0
+CALIBRATE_EVERY_S = 60.0
 CONNECTIONS = 512
 SETTLED_AFTER = 1 / 6
 """Memory is compared with what it was after this share of the run: five minutes of thirty."""
@@ -59,6 +62,8 @@ class Segment:
     """What the clients got in one of the runs that the load comes in."""
 
     began_s: float
+    rate: float
+    """Requests offered per second."""
     summary: Summary
 
 
@@ -91,14 +96,33 @@ class MemoryWatch:
                 return
 
 
-def capacity(running: Cluster, generator: LoadGenerator) -> float:
-    """Return goodput in closed loop, the median of five runs after one in which batches grow.
+class Capacity:
+    """What a cluster can do, in good answers per second: measured first, then again now and then.
 
-    Over the soak's own number of connections: with 128 a query costs the frontend a sixth less.
+    In closed loop over the soak's own number of connections: with 128 a query costs the frontend a
+    sixth less. Those answers are not among the soak's, since they come at full load.
     """
-    spec = {"connections": CONNECTIONS, "slo_s": SLO_S}
-    runs = [generator.run(running.load("soak", CALIBRATION_S, **spec)) for _ in range(6)]
-    return statistics.median(run.goodput for run in runs[1:])
+
+    def __init__(
+        self, running: Cluster, generator: LoadGenerator, clock: Callable[[], float]
+    ) -> None:
+        self._running = running
+        self._generator = generator
+        self._clock = clock
+        self._measure()  # batches grow in it
+        self._latest = statistics.median(self._measure() for _ in range(5))
+        self._measured_s = clock()
+
+    def now(self) -> float:
+        """Return the latest capacity, measured anew when it is a minute old."""
+        if self._clock() - self._measured_s >= CALIBRATE_EVERY_S:
+            self._latest = self._measure()
+            self._measured_s = self._clock()
+        return self._latest
+
+    def _measure(self) -> float:
+        spec = {"connections": CONNECTIONS, "slo_s": SLO_S}
+        return self._generator.run(self._running.load("soak", CALIBRATION_S, **spec)).goodput
 
 
 def memory_verdicts(samples: Sequence[Sample], duration_s: float) -> list[Verdict]:
@@ -133,7 +157,8 @@ def segment_rows(segments: Sequence[Segment], samples: Sequence[Sample]) -> list
     roles = sorted({sample.role for sample in samples})
     rows = []
     for segment in segments:
-        row = {"began_s": segment.began_s, **dataclasses.asdict(segment.summary)}
+        row = {"began_s": segment.began_s, "rate": segment.rate}
+        row |= dataclasses.asdict(segment.summary)
         for role in roles:
             before = [s.rss for s in samples if s.role == role and s.moment_s <= segment.began_s]
             row[f"rss_of_{role}"] = before[-1] if before else None
@@ -141,14 +166,20 @@ def segment_rows(segments: Sequence[Segment], samples: Sequence[Sample]) -> list
     return rows
 
 
-def answer_verdicts(summaries: Sequence[Summary], offered: float) -> list[Verdict]:
+def answer_verdicts(segments: Sequence[Segment]) -> list[Verdict]:
     """Judge what the clients got."""
+    summaries = [segment.summary for segment in segments]
     requests = sum(summary.requests for summary in summaries)
+    rates = [segment.rate for segment in segments]
+    offered = statistics.fmean(rates)
     rate = statistics.fmean(summary.throughput for summary in summaries)
     good = statistics.fmean(summary.goodput for summary in summaries)
     note = f"of {requests:,} answers"
     resent = f"{note}; {sum(s.resent for s in summaries)} requests met a closing connection"
-    load = f"{offered:,.0f} requests/s offered, {good / offered:.2%} answered within {SLO_S:g} s"
+    load = (
+        f"{offered:,.0f} requests/s offered, {min(rates):,.0f} to {max(rates):,.0f}; "
+        f"{good / offered:.2%} answered within {SLO_S:g} s"
+    )
     return [
         at_most("wrong answers", sum(s.wrong for s in summaries), 0, note),
         at_most("defaults", sum(s.defaults for s in summaries), 0, note),
@@ -163,31 +194,32 @@ def measure(minutes: float, load: float) -> Result:
     with cluster() as running, load_generator() as generator:
         running.deploy("soak", numbered)
         running.register("soak", "soak", SLO_S)
-        rate = load * capacity(running, generator)
+        capacity = Capacity(running, generator, time.monotonic)
         segments: list[Segment] = []
         pids = {**running.manager.child_pids(), "query-frontend": running.frontend_pids()}
+        begun_s = time.monotonic()
         with MemoryWatch(pids, min(SAMPLE_S, duration_s / 60)) as watch:
-            begun_s = time.monotonic()
-            while (passed_s := time.monotonic() - begun_s) < duration_s:
+            while time.monotonic() - begun_s < duration_s:
+                rate = load * capacity.now()
+                began_s = time.monotonic() - begun_s
                 spec = running.load(
                     "soak",
-                    max(1.0, min(SEGMENT_S, duration_s - passed_s)),
+                    max(1.0, min(SEGMENT_S, duration_s - began_s)),
                     connections=CONNECTIONS,
                     rate=rate,
                     seed=len(segments),
                     slo_s=SLO_S,
                     verify=True,
                 )
-                segments.append(Segment(passed_s, generator.run(spec)))
-    summaries = [segment.summary for segment in segments]
-    verdicts = answer_verdicts(summaries, rate) + memory_verdicts(watch.samples, duration_s)
+                segments.append(Segment(began_s, rate, generator.run(spec)))
+    verdicts = answer_verdicts(segments) + memory_verdicts(watch.samples, duration_s)
     title = f"{minutes:g} minutes at {load:.0%} load"
     rows = segment_rows(segments, watch.samples)
     return Result("soak", title, rows, verdicts, _figure(segments, watch.samples))
 
 
 def _figure(segments: Sequence[Segment], samples: Sequence[Sample]) -> Figure:
-    figure, (left, right) = panels(2)
+    figure, (left, right, offered) = panels(3)
     for role in sorted({sample.role for sample in samples}):
         curve = [sample for sample in samples if sample.role == role]
         moments = [sample.moment_s / 60 for sample in curve]
@@ -200,6 +232,10 @@ def _figure(segments: Sequence[Segment], samples: Sequence[Sample]) -> Figure:
         right.plot(moments, [latency_s * 1e3 for latency_s in latencies_s], label=label)
     right.set(xlabel="minutes", ylabel="latency, ms", ylim=(0, None))
     right.legend()
+    offered.plot(moments, [segment.rate for segment in segments], label="offered")
+    offered.plot(moments, [segment.summary.goodput for segment in segments], label="in time")
+    offered.set(xlabel="minutes", ylabel="requests per second", ylim=(0, None))
+    offered.legend()
     return figure
 
 
