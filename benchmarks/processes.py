@@ -33,6 +33,7 @@ class LoadGenerator:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.pid = process.pid
 
     def run(self, spec: LoadSpec) -> Summary:
         """Do one run and return what it measured.

@@ -4,8 +4,9 @@
 
 Two clusters stand side by side: one with a single application and model, one with a thousand
 applications on a hundred models with two connected replicas each. The same load goes to one
-application of each in turn; the latency must not differ by more than a tenth. On the way there, the
-frontend's memory tells what an idle application, model and replica weigh.
+application of each in turn; the latency must not differ by more than a tenth. The frontends have a
+processor of their own meanwhile. On the way there, the frontend's memory tells what an idle
+application, model and replica weigh.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from benchmarks.cluster import Cluster, cluster
 from benchmarks.processes import HOST, LoadGenerator, environment, load_generator, rss_bytes, stop
 from benchmarks.publishing import Result, panels, publish
 from benchmarks.recorder import RESULTS
+from benchmarks.scheduling import keep_apart
 from benchmarks.verdict import Verdict, at_most, new_console
 
-ROUNDS = 21
-"""Where a processor is shared, a second can be half as fast as the next: of seven rounds, the median
-of one cluster may be of slow seconds, and that of the other of quick ones."""
+ROUNDS = 41
 DURATION_S = 1.0
 CONCURRENCIES = (1, 32)
 SLO_S = 0.5
@@ -39,8 +39,8 @@ _SETTLE_S = 2.0
 
 
 @contextlib.contextmanager
-def replicas_of(running: Cluster, models: list[str], count: int) -> Iterator[None]:
-    """Connect ``count`` light replicas of each model for the block."""
+def replicas_of(running: Cluster, models: list[str], count: int) -> Iterator[int]:
+    """Connect ``count`` light replicas of each model for the block; yield their process's id."""
     address = f"{HOST}:{running.port + 2}"
     command = [sys.executable, "-m", "benchmarks.light_replicas", address, str(count), *models]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
@@ -49,7 +49,7 @@ def replicas_of(running: Cluster, models: list[str], count: int) -> Iterator[Non
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the replicas did not register")
         _wait_until_ready(running, len(models) * count)
-        yield
+        yield process.pid
     finally:
         stop(process)
 
@@ -122,10 +122,17 @@ def measure(apps: int, model_count: int, replicas: int) -> Result:
     with cluster() as many, cluster() as one, load_generator() as generator:
         weights = fill(many, apps, models)
         fill(one, 1, models[:1])
-        with replicas_of(many, models, replicas), replicas_of(one, models[:1], replicas):
+        with (
+            replicas_of(many, models, replicas) as replicas_of_many,
+            replicas_of(one, models[:1], replicas) as replicas_of_one,
+        ):
             connected = frontend_bytes(many)
             weights["bytes_per_replica"] = (connected - weights["bytes_registered"]) / (
                 model_count * replicas
+            )
+            keep_apart(
+                many.frontend_pids() + one.frontend_pids(),
+                (generator.pid, replicas_of_many, replicas_of_one),
             )
             runs = compare(one, many, generator)
     rows = [row for found in runs.values() for row in found]
