@@ -4,9 +4,9 @@
 
 Two clusters stand side by side: one with a single application and model, one with a thousand
 applications on a hundred models with two connected replicas each. The same load goes to one
-application of each in turn; the latency must not differ by more than a tenth. The frontends have a
-processor of their own meanwhile. On the way there, the frontend's memory tells what an idle
-application, model and replica weigh.
+application of each in turn; the latency must not differ by more than a tenth. Clients and
+replicas keep off the frontends' processor meanwhile. On the way there, the frontend's memory tells
+what an idle application, model and replica weigh.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def measure(apps: int, model_count: int, replicas: int) -> Result:
             weights["bytes_per_replica"] = (connected - weights["bytes_registered"]) / (
                 model_count * replicas
             )
-            keep_apart(
+            apart = keep_apart(
                 many.frontend_pids() + one.frontend_pids(),
                 (generator.pid, replicas_of_many, replicas_of_one),
             )
@@ -145,6 +145,9 @@ def measure(apps: int, model_count: int, replicas: int) -> Result:
         axis.set_ylim(0, None)
         axis.legend(title="cluster")
     notes = [
+        "the frontends share no processor with clients and replicas"
+        if apart
+        else "one processor for all: latencies depend on whom the kernel lets run",
         f"{apps} applications, {model_count} models, {model_count * replicas} connected replicas",
         f"an idle application weighs {weights['bytes_per_application'] / 1024:.1f} KiB, "
         f"an idle model {weights['bytes_per_model'] / 1024:.1f} KiB, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -31,11 +32,11 @@ def ask_for_short_slices() -> bool:
 
 
 def keep_apart(servers: Iterable[int], clients: Iterable[int]) -> bool:
-    """Give the first processor to ``servers`` alone, the others to ``clients``; False if only one.
+    """Hold ``servers`` on the first processor and ``clients`` off it; False if there is only one.
 
     Where processes are more than processors, the kernel puts a client beside the server in one run
-    and not in the next, and runs differ by half. Both are process ids; threads that a process
-    starts later, and children, inherit its place (Linux).
+    and not in the next. Both are process ids; threads that a process starts later, and children,
+    inherit its place (Linux). All other processes run where they like.
     """
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
@@ -43,5 +44,6 @@ def keep_apart(servers: Iterable[int], clients: Iterable[int]) -> bool:
     for pids, processors in ((servers, {first}), (clients, set(others))):
         for pid in pids:
             for thread in Path(f"/proc/{pid}/task").iterdir():
-                os.sched_setaffinity(int(thread.name), processors)
+                with contextlib.suppress(ProcessLookupError):  # a thread that ended meanwhile
+                    os.sched_setaffinity(int(thread.name), processors)
     return True

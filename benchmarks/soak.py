@@ -33,7 +33,7 @@ from benchmarks.verdict import Verdict, at_least, at_most, between, new_console
 SLO_S = 0.1
 SAMPLE_S = 10.0
 SEGMENT_S = 10.0
-"""The load comes in runs of so long, one right after the other."""
+"""The load comes in runs of so long, one right after the other but where capacity is measured."""
 CALIBRATION_S = 3.0
 CALIBRATE_EVERY_S = 60.0
 CONNECTIONS = 512
