@@ -17,6 +17,7 @@ import pathlib
 import platform
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 import clipper
@@ -48,6 +49,9 @@ FRAMEWORKS = {
 }
 """Loaded only when asked for: each framework's file imports its framework."""
 
+_UNSHOWN_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Those that Python does not show either, where a library gives them."""
+
 _log = logging.getLogger("clipper.container")
 
 
@@ -55,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Load a model, serve it, and return the exit status."""
     options = _parser().parse_args(arguments)
     _set_up_output()
+    _set_up_warnings()
     faulthandler.enable()  # a fault in C code leaves a traceback in the log
     # A container is often process 1, which has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -136,6 +141,18 @@ def _set_up_output() -> None:
     setup_logging("container")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+
+
+def _set_up_warnings() -> None:
+    """Show warnings but those about what will be removed, unless PYTHONWARNINGS says otherwise.
+
+    That is what the eight filters of Python and numpy come to. One does the same, and scikit-learn
+    sets up all there are again for each tree of a forest, at each call.
+    """
+    if not sys.warnoptions:
+        warnings.resetwarnings()
+        # Whatever looks at a filter's category asks issubclass, which takes a tuple too.
+        warnings.simplefilter("ignore", category=_UNSHOWN_WARNINGS)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
