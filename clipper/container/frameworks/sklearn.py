@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import joblib
+import sklearn  # noqa: F401 - now, so that filters of warnings which it and scipy add can be reset
 
 from clipper.artifacts import SKLEARN_MODEL_FILE
 from clipper.container.frameworks.python_closure import load_function
