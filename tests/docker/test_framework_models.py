@@ -92,9 +92,9 @@ CASES = {
 }
 
 
-SLOW = {"F1 PyTorch", "F5 XGBoost in a closure", "F9 PyTorch to ONNX", "scikit-learn"}
-"""Others show their framework and their way of deployment, too; of PyTorch and scikit-learn, local
-mode does."""
+SLOW = {"F1 PyTorch", "F5 XGBoost in a closure", "F9 ONNX", "F9 PyTorch to ONNX", "scikit-learn"}
+"""Others show their framework and their way of deployment, too; of PyTorch, ONNX and scikit-learn,
+local mode does."""
 
 
 @pytest.fixture(scope="module")

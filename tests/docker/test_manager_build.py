@@ -36,6 +36,7 @@ def inside(images: StockImages, image: str, *command: str) -> str:
     return said_inside(images.engine.client, image, *command)
 
 
+@pytest.mark.slow
 def test_image_of_a_model(
     manager: DockerContainerManager, stock_images: StockImages, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def uids(cluster: KubernetesCluster) -> set[str]:
     return {pod.metadata.uid for pod in pods if pod.metadata.deletion_timestamp is None}
 
 
+@pytest.mark.kubernetes_slow
 def test_i3_many_apps_many_models(cluster: KubernetesCluster, tmp_path: Path) -> None:
     serve_many_apps(cluster, APPS, VERSIONS)
 
