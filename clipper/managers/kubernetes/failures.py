@@ -29,6 +29,9 @@ _HOPELESS = {
 }
 """Reason for waiting → what it means, where more waiting does not help."""
 
+_NODE_IS_LATE = "timed out waiting for the condition"
+"""In the message of a node that has not read a secret or config map yet; it tries again itself."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trouble:
@@ -67,6 +70,8 @@ def _container_trouble(pod: str, container: Mapping[str, Any]) -> Trouble | None
         if reason in PULL_REASONS:
             step = pull_step(image, f"{reason} {detail}")
             return Trouble(pod, f"does not start: {_HOPELESS[reason]} ({image}): {detail}. {step}")
+        if _NODE_IS_LATE in detail:
+            return Trouble(pod, f"does not start yet: {detail}", final=False)
         return Trouble(pod, f"does not start: {_HOPELESS[reason]}: {detail}")
     if early_deaths(container) == 0:
         return None

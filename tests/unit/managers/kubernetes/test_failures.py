@@ -61,6 +61,14 @@ def test_a_container_that_cannot_be_made_is_final(reason: str) -> None:
     assert 'secret "x" not found' in found.text
 
 
+def test_a_node_that_has_not_read_a_secret_yet_tries_again() -> None:
+    said = "failed to sync secret cache: timed out waiting for the condition"
+    found = trouble_of(pod(waiting("CreateContainerConfigError", said)))
+    assert found is not None
+    assert not found.final
+    assert found.text == f"does not start yet: {said}"
+
+
 @pytest.mark.parametrize("state", [waiting("ContainerCreating"), waiting("ErrImagePull"), {}])
 def test_what_may_still_come_up_is_no_trouble(state: dict[str, Any]) -> None:
     assert trouble_of(pod(state)) is None
