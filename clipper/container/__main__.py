@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Load a model, serve it, and return the exit status."""
     options = _parser().parse_args(arguments)
     _set_up_output()
+    _set_up_warnings()
     faulthandler.enable()  # a fault in C code leaves a traceback in the log
     # A container is often process 1, which has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -66,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = ContainerSettings.from_environment(os.environ)
         ready_file = ReadinessFile(settings.ready_file)
         ready_file.prepare()
-        model = make_model(options.framework, settings.model_path)
-        _set_up_warnings()
-        model.load(settings.model_path)
+        model = load_model(options.framework, settings.model_path)
     except ClipperException as error:
         _log.error("%s", error)
         return 1
@@ -85,12 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ContainerRuntime(model, _parts(settings, options.framework, ready_file)).run()
 
 
-def make_model(framework: str, path: str) -> Model:
-    """Make the model of a framework's name or of ``module:Class``; its files are not loaded yet.
+def load_model(framework: str, path: str) -> Model:
+    """Make and load the model of a framework's name or of ``module:Class``.
 
     Raises:
         ClipperException: there is no such framework or class.
         ImportError: a package is missing.
+        Exception: whatever loading the user's files raises.
     """
     target = FRAMEWORKS.get(framework, framework)
     modules = pathlib.Path(path) / MODULES_DIR
@@ -103,7 +103,9 @@ def make_model(framework: str, path: str) -> Model:
     model_class = getattr(importlib.import_module(module), name, None)
     if not (isinstance(model_class, type) and issubclass(model_class, Model)):
         raise ClipperException(f"{target} is not a subclass of clipper.container.model.Model")
-    return model_class()
+    model = model_class()
+    model.load(path)
+    return model
 
 
 def _parts(settings: ContainerSettings, framework: str, ready_file: ReadinessFile) -> RuntimeParts:
@@ -144,9 +146,8 @@ def _set_up_output() -> None:
 def _set_up_warnings() -> None:
     """Show warnings but those about what will be removed, unless PYTHONWARNINGS says otherwise.
 
-    That is what the filters of Python, numpy and scipy come to, about ten. One does the same, and
-    scikit-learn sets up all there are again for each tree of a forest, at each call. Frameworks are
-    imported by now; the model's own code may add filters.
+    That is what the filters of Python and numpy come to. One does the same, and scikit-learn sets
+    up all there are again for each tree of a forest, at each call. The model's code may add some.
     """
     if not sys.warnoptions:
         warnings.resetwarnings()

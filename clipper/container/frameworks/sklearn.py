@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import joblib
-import sklearn  # noqa: F401 - now, so that filters of warnings which it and scipy add can be reset
 
 from clipper.artifacts import SKLEARN_MODEL_FILE
 from clipper.container.frameworks.python_closure import load_function
 from clipper.container.model import Model
 from clipper.rpc.codec import InputBatch
+
+with warnings.catch_warnings():
+    # Filters that this import adds would be set up again for each tree of a forest, at each call.
+    import sklearn  # noqa: F401 - here, so that the model's own import adds none
 
 
 class SklearnModel(Model):

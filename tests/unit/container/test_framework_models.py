@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clipper.artifacts import FUNCTION_FILE, MODULES_DIR, SKLEARN_MODEL_FILE
-from clipper.container.__main__ import make_model
+from clipper.container.__main__ import load_model
 from clipper.container.model import Model
 from clipper.datatypes import InputType
 from clipper.errors import ClipperException
@@ -22,7 +22,7 @@ def batch(input_type: InputType, *inputs: bytes) -> InputBatch:
 
 
 def test_noop_answers_one_to_everything() -> None:
-    model = make_model("noop", "")
+    model = load_model("noop", "")
     assert model.predict_batch(batch(InputType.STRINGS, b"a", b"")) == ["1.0", "1.0"]
 
 
@@ -37,7 +37,7 @@ def test_noop_answers_one_to_everything() -> None:
     ],
 )
 def test_sum_adds_as_python_does(input_type: InputType, data: bytes, answer: str) -> None:
-    assert make_model("sum", "").predict_batch(batch(input_type, data)) == [answer]
+    assert load_model("sum", "").predict_batch(batch(input_type, data)) == [answer]
 
 
 def test_closures_find_their_own_modules(
@@ -53,8 +53,7 @@ def test_closures_find_their_own_modules(
         return [closure_test_addend.VALUE + x.sum() for x in inputs]
 
     (tmp_path / FUNCTION_FILE).write_bytes(cloudpickle.dumps(predict))
-    model = make_model("python-closure", str(tmp_path))
-    model.load(str(tmp_path))
+    model = load_model("python-closure", str(tmp_path))
     assert list(model.predict_batch(batch(InputType.DOUBLES, struct.pack("<2d", 1, 1)))) == [42.0]
 
 
@@ -65,15 +64,14 @@ def test_sklearn_estimators_predict_on_the_batch_itself(tmp_path: pathlib.Path) 
     joblib.dump(estimator, tmp_path / SKLEARN_MODEL_FILE)
     function = cloudpickle.dumps(lambda model, inputs: model.predict(inputs).round(6))
     (tmp_path / FUNCTION_FILE).write_bytes(function)
-    model = make_model("sklearn", str(tmp_path))
-    model.load(str(tmp_path))
+    model = load_model("sklearn", str(tmp_path))
     rows = batch(InputType.DOUBLES, struct.pack("<d", 2), struct.pack("<d", 3))
     assert list(model.predict_batch(rows)) == [4.0, 6.0]
 
 
 def test_models_by_module_and_class() -> None:
-    assert isinstance(make_model("clipper.container.frameworks.noop:NoopModel", ""), Model)
+    assert isinstance(load_model("clipper.container.frameworks.noop:NoopModel", ""), Model)
     with pytest.raises(ClipperException, match="not a subclass"):
-        make_model("pathlib:Path", "")
+        load_model("pathlib:Path", "")
     with pytest.raises(ClipperException, match=r"use one of .*, noop, "):
-        make_model("theano", "")
+        load_model("theano", "")

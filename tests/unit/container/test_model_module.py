@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clipper.artifacts import MODULES_DIR
-from clipper.container.__main__ import make_model
+from clipper.container.__main__ import load_model
 
 _MODULE = """
 from clipper.container.model import Model
@@ -24,6 +24,6 @@ def test_module_beside_the_model_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     modules = tmp_path / MODULES_DIR
     modules.mkdir()
     (modules / "travelling_model.py").write_text(_MODULE)
-    model = make_model("travelling_model:Twice", str(tmp_path))
+    model = load_model("travelling_model:Twice", str(tmp_path))
     monkeypatch.delitem(sys.modules, "travelling_model")
     assert model.predict_batch(["ab"]) == ["abab"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from clipper.admin.connection import ClipperConnection
-from clipper.container.__main__ import FRAMEWORKS, make_model
+from clipper.container.__main__ import FRAMEWORKS, load_model
 from clipper.deployers import deployment, lightgbm, onnx, pytorch, xgboost
 from clipper.errors import ClipperException, ModelError
 from tests.e2e import trained
@@ -31,9 +31,7 @@ def load(manager: FakeManager, tmp_path: pathlib.Path) -> Callable[[str], Any]:
             path = tmp_path / "model" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        model = make_model(framework, str(tmp_path / "model"))
-        model.load(str(tmp_path / "model"))
-        return model
+        return load_model(framework, str(tmp_path / "model"))
 
     return load
 
